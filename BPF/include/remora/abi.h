@@ -1,0 +1,298 @@
+/* What the BPF programs and the agent share: every struct, constant and reason code, once.
+ * Included by BPF/ (clang -target bpf) and imported by Swift as the module CRemoraABI.
+ * Addresses and ports are in network byte order, everything else in host order. */
+#ifndef REMORA_ABI_H
+#define REMORA_ABI_H
+
+#include <linux/types.h>
+
+/* Raise with every change of a struct below: pinned maps of another version are not adopted. */
+#define REMORA_ABI_VERSION 1
+
+#define REMORA_MAX_SERVICES 16384      /* slots of proxies, generations and service_counters */
+#define REMORA_MAX_PORTS 256           /* slots of ports; counters has REMORA_MAX_REASONS a port */
+#define REMORA_MAX_REASONS 64
+#define REMORA_MAX_BACKENDS 256        /* of one proxy program */
+#define REMORA_MAX_VLANS 16            /* VLAN to network mappings of one port */
+#define REMORA_MAX_POLICY_RULES 16     /* port rules that share a source prefix */
+#define REMORA_MAGLEV_SIZE 1021        /* prime, see Maglev (Eisenbud et al., NSDI 2016), 3.4 */
+#define REMORA_ADVERT_BYTES 65600      /* longest copied frame: 64 KiB of IP and its link header */
+#define REMORA_CB_MAGIC 0x52454d4fu    /* skb->cb[0]: this packet went through a proxy on this node */
+#define REMORA_ANY_BACKEND 0xffff      /* frontend of a VIP: any backend of the service */
+
+/* Why a packet left the port program. Each packet that enters is counted under exactly one.
+ * X(code, name, text): the name is what counters, metrics and the CLI print. */
+#define REMORA_REASONS(X)                                                                          \
+	X(PASS_NOT_OURS, "not-ours", "belongs to no mesh service: handed on untouched")            \
+	X(PASS_UNPARSED, "unparsed", "headers cut short or malformed: handed on untouched")        \
+	X(PASS_NOT_IPV4, "not-ipv4", "neither IPv4 nor ARP: handed on untouched")                  \
+	X(PASS_NOT_TCP, "not-tcp", "IPv4 but not TCP: handed on untouched")                        \
+	X(PASS_FRAGMENT, "fragment", "IPv4 fragment to no mesh address: handed on untouched")      \
+	X(PASS_UNKNOWN_VLAN, "unknown-vlan", "VLAN of no configured network: handed on untouched") \
+	X(PASS_OBSERVED, "observed", "port or service in observe mode: handed on untouched")       \
+	X(PASS_CHECKED, "checked", "egress: already went through its proxy")                       \
+	X(FORWARDED, "forwarded", "established flow: translated and handed on")                    \
+	X(OPENED, "opened", "new flow: allowed, backend chosen, handed on")                        \
+	X(ARP_ANSWERED, "arp-answered", "ARP request for a VIP: answered by the NIC")              \
+	X(PROBE_ANSWERED, "probe-answered", "answer to the agent's own probe: taken off the wire") \
+	X(DROP_POLICY, "policy-denied", "a policy rule denies this source")                        \
+	X(DROP_DRAINING, "draining", "new connection to a service that is going away")             \
+	X(DROP_NO_BACKEND, "no-backend", "the service has no live backend")                        \
+	X(DROP_NO_FLOW, "no-flow", "not a SYN, and no such flow through this VIP")                 \
+	X(DROP_NO_PROXY, "no-proxy", "the service's proxy program is not loaded")                  \
+	X(DROP_FLOWS_FULL, "flows-full", "the flow table is full: new flows are refused")          \
+	X(DROP_HALF_OPEN, "half-open-quota", "too many half-open flows from this port")            \
+	X(DROP_PORT_CLASH, "port-clash", "no free source port towards the backend")                \
+	X(DROP_FRAGMENT, "fragment-denied", "TCP fragment to a mesh address: it would pass by policy") \
+	X(DROP_HAIRPIN, "hairpin", "the only backend is the sender itself")                        \
+	X(DROP_REWRITE, "rewrite-failed", "the packet could not be written to")
+
+#define REMORA_REASON_CODE(code, name, text) REMORA_##code,
+enum remora_reason { REMORA_REASONS(REMORA_REASON_CODE) REMORA_REASON_COUNT };
+#undef REMORA_REASON_CODE
+_Static_assert(REMORA_REASON_COUNT <= REMORA_MAX_REASONS, "counters has room for this many");
+#define REMORA_FIRST_DROP REMORA_DROP_POLICY
+
+enum remora_role { REMORA_ROLE_MIXED, REMORA_ROLE_UPLINK, REMORA_ROLE_VM, REMORA_ROLE_CONTAINER };
+enum remora_mode { REMORA_MODE_OBSERVE, REMORA_MODE_ENFORCE };
+
+/* How a packet reaches a port: through whatever switches, or straight to the device. */
+enum remora_forwarding {
+	REMORA_FORWARD_SWITCH,
+	REMORA_FORWARD_REDIRECT,      /* bpf_redirect to the device's egress */
+	REMORA_FORWARD_REDIRECT_PEER, /* bpf_redirect_peer: a veth whose peer is up in another namespace */
+};
+
+/* Key of the map flows: one direction of a connection, as it enters. */
+struct remora_flow_key {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 network;
+	__u8 protocol;
+	__u8 pad; /* zero: it takes part in the hash */
+};
+_Static_assert(sizeof(struct remora_flow_key) == 16, "shared with Swift and with pinned maps");
+
+enum remora_direction { REMORA_FORWARD, REMORA_REVERSE };
+
+enum remora_flow_flag {
+	REMORA_FLOW_ESTABLISHED = 1,  /* the client answered the server's SYN */
+	REMORA_FLOW_FIN = 2,          /* this direction sent its FIN */
+	REMORA_FLOW_RESET = 4,
+	REMORA_FLOW_SET_MAC = 8,      /* write mac: the frame was sent to the VIP's own */
+	REMORA_FLOW_SNIFF = 16,       /* the flow is a guest talking to its registry */
+	REMORA_FLOW_PICKED_UP = 32,   /* older than its proxy: no SYN was seen */
+};
+
+/* Value of flows: what a packet of this direction becomes. One cache line. */
+struct remora_flow {
+	__u32 generation; /* of the service when this was decided; another one means: decide again */
+	__u32 service;    /* slot */
+	__be32 source;    /* after translation, as the next two */
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 address_delta; /* ones' complement sum, new minus old: addresses only (pseudo-header) */
+	__u16 full_delta;    /* addresses and ports */
+	__u8 mac[6];         /* destination, if REMORA_FLOW_SET_MAC */
+	__u16 backend;       /* index in the proxy's backends */
+	__u32 ifindex;       /* device to redirect to */
+	__u8 forwarding;     /* enum remora_forwarding */
+	__u8 direction;      /* enum remora_direction */
+	__u8 flags;          /* enum remora_flow_flag */
+	__u8 port;           /* slot of the port that the flow came in by */
+	__u32 seen;          /* low half of jiffies */
+	__u32 pad;
+	__u64 packets;
+	__u64 bytes;
+};
+_Static_assert(sizeof(struct remora_flow) == 72, "shared with Swift and with pinned maps");
+
+/* Key of frontends: what a proxy answers for. */
+struct remora_frontend_key {
+	__be32 address;
+	__be16 port;
+	__u16 network;
+	__u8 protocol;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct remora_frontend_key) == 12, "shared with Swift and with pinned maps");
+
+struct remora_frontend {
+	__u32 service; /* slot: proxies, generations, service_counters */
+	__u16 index;   /* of the service within its proxy program */
+	__u16 backend; /* index in backends, or REMORA_ANY_BACKEND */
+};
+
+/* Key of vips and neighbours. */
+struct remora_address {
+	__be32 address;
+	__u16 network;
+	__u16 pad;
+};
+
+/* Value of neighbours: where an instance's address lives. */
+struct remora_neighbour {
+	__u8 mac[6];
+	__u16 pad;
+	__u32 ifindex;
+};
+
+/* Key of registries: traffic to or from it is copied to adverts. address 0: any. */
+struct remora_registry_key {
+	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__be16 port;
+	__u16 network;
+};
+
+/* Value of ports, by slot. */
+struct remora_port {
+	__u32 ifindex;
+	__s32 half_open;       /* flows opened from here whose handshake is not done */
+	__u32 half_open_quota;
+	__u32 forwarding;      /* how packets reach this port: enum remora_forwarding */
+};
+
+/* Settings of a port program, constant once loaded. */
+struct remora_port_config {
+	__u32 ifindex;
+	__u32 slot;
+	__u16 network;          /* of untagged frames */
+	__u8 role;              /* enum remora_role */
+	__u8 mode;              /* enum remora_mode */
+	__u8 forwarding;        /* SWITCH, or not: where may packets that came in here be redirected */
+	__u8 answer_arp;        /* for VIPs */
+	__u16 vlan_count;
+	__u16 vlan_ids[REMORA_MAX_VLANS];
+	__u16 vlan_networks[REMORA_MAX_VLANS];
+	__u8 vip_mac[6];
+	__u16 pad;
+};
+
+/* Settings of a proxy program, constant once loaded. */
+struct remora_proxy_config {
+	__u32 has_policy;       /* 0: the policy map is empty and is not looked up */
+	__u32 backend_count;    /* entries of backends */
+	__u64 fingerprint;      /* of everything the proxy was built from: adoption compares it */
+};
+
+/* Value of backends, by index. */
+struct remora_backend {
+	__be32 address;
+	__be16 port;
+	__u8 mac[6];
+	__u32 ifindex;
+	__u8 forwarding;        /* how packets reach it: enum remora_forwarding */
+	__u8 state;             /* enum remora_backend_state */
+	__u8 pad[6];
+};
+_Static_assert(sizeof(struct remora_backend) == 24, "shared with Swift and with pinned maps");
+
+enum remora_backend_state {
+	REMORA_BACKEND_FREE,
+	REMORA_BACKEND_LIVE,
+	REMORA_BACKEND_DRAINING, /* established flows go on, new ones are refused */
+};
+
+/* Value of maglev, by index of the service: slots of the look-up table hold indexes of backends. */
+struct remora_maglev {
+	__u16 backends; /* 0: none is live */
+	__u16 slots[REMORA_MAGLEV_SIZE];
+};
+
+/* Key of policy (LPM trie): the service's index whole, then a prefix of the source. */
+struct remora_policy_key {
+	__u32 prefix_length; /* bits of what follows: 32 + source prefix */
+	__be32 index;
+	__be32 source;
+};
+
+enum remora_policy_action { REMORA_POLICY_ALLOW, REMORA_POLICY_DENY };
+
+struct remora_port_rule {
+	__be16 port;    /* of the frontend; 0: any */
+	__u8 protocol;  /* 0: any */
+	__u8 action;    /* enum remora_policy_action */
+};
+
+/* Value of policy: user space has merged the rules of shorter prefixes in, the first match holds. */
+struct remora_policy {
+	__u16 count;
+	__u16 default_action; /* enum remora_policy_action, when none matches */
+	struct remora_port_rule rules[REMORA_MAX_POLICY_RULES];
+};
+
+struct remora_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Value of service_counters, by slot, per CPU. */
+struct remora_service_counter {
+	struct remora_counter forward;
+	struct remora_counter reverse;
+	__u64 connections;
+	__u64 drops;
+};
+
+/* Record of the ring adverts: this header, then `length` bytes of frame, tag included. */
+struct remora_advert {
+	__u64 time;     /* CLOCK_MONOTONIC, ns */
+	__u32 length;
+	__u32 ifindex;
+	__u16 port;     /* slot */
+	__u16 network;
+	__u16 vlan;     /* TCI's low 12 bits, 0: untagged */
+	__u16 egress;   /* 1: seen on its way out (sent by the NIC itself) */
+};
+_Static_assert(sizeof(struct remora_advert) == 24, "shared with Swift");
+
+enum remora_event_kind {
+	REMORA_EVENT_FLOW_OPENED,
+	REMORA_EVENT_FLOW_CLOSED,
+	REMORA_EVENT_DROP,
+	REMORA_EVENT_PROBE_ANSWER,
+	REMORA_EVENT_NEIGHBOUR_CHANGED, /* an instance's address was heard from another MAC or port */
+};
+
+/* Record of the ring events. */
+struct remora_event {
+	__u64 time;    /* CLOCK_MONOTONIC, ns */
+	__u32 kind;    /* enum remora_event_kind */
+	__u32 reason;  /* enum remora_reason */
+	struct remora_flow_key key; /* as the packet came in */
+	__be32 backend_address;
+	__be16 backend_port;
+	__u16 port;    /* slot */
+	__u32 service; /* slot */
+	__u32 ifindex;
+	__u8 mac[6];   /* the packet's source */
+	__u8 ttl;
+	__u8 tcp_flags;
+	__u32 tcp_sequence;    /* host order */
+	__u32 tcp_acknowledged; /* host order */
+};
+_Static_assert(sizeof(struct remora_event) == 64, "shared with Swift");
+
+#ifndef __bpf__
+/* The reason's name, or NULL past the last. */
+static inline const char *remora_reason_name(unsigned int reason)
+{
+#define REMORA_REASON_NAME(code, name, text) name,
+	static const char *const names[] = {REMORA_REASONS(REMORA_REASON_NAME)};
+#undef REMORA_REASON_NAME
+	return reason < REMORA_REASON_COUNT ? names[reason] : 0;
+}
+
+/* The reason in a sentence, or NULL past the last. */
+static inline const char *remora_reason_text(unsigned int reason)
+{
+#define REMORA_REASON_TEXT(code, name, text) text,
+	static const char *const texts[] = {REMORA_REASONS(REMORA_REASON_TEXT)};
+#undef REMORA_REASON_TEXT
+	return reason < REMORA_REASON_COUNT ? texts[reason] : 0;
+}
+#endif
+#endif

@@ -1,0 +1,67 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let swift: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .unsafeFlags(["-warnings-as-errors"]),
+]
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+func nio(_ product: String) -> Target.Dependency { .product(name: product, package: "swift-nio") }
+
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+
+let package = Package(
+    name: "remora",
+    products: [.executable(name: "remora", targets: ["remora"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    ],
+    targets: [
+        // C: the ABI header, libbpf, libmnl, zlib, and the compiled BPF objects.
+        .target(name: "CRemoraABI"),
+        .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
+        .systemLibrary(name: "CLibMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "CBPFObjects", cSettings: [.unsafeFlags(["-std=c23"])]),
+        // Pure rooms: no clock, kernel, socket or await inside.
+        room("Model", []),
+        room("Packets", ["Model"]),
+        room("Registries", ["Model", "Packets", nio("NIOCore"), nio("NIOHTTP1"), nio("NIOEmbedded")]),
+        room("Classifier", ["Model"]),
+        room("Policy", ["Model"]),
+        room("Fleet", ["Model", "Classifier"]),
+        // Rooms with effects.
+        room("BPFRuntime", ["CLibBPF", "CRemoraABI"]),
+        room("Netlink", ["Model", "CLibMNL"]),
+        room("Prober", ["Model", "Packets"]),
+        room("Dataplane", ["Model", "Policy", "BPFRuntime", "CRemoraABI", "CBPFObjects"]),
+        room(
+            "Agent",
+            [
+                "Model", "Packets", "Registries", "Classifier", "Policy", "Fleet", "Netlink", "Prober", "Dataplane",
+                "CZlib", lifecycle, log, "Yams", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
+            ]),
+        .executableTarget(
+            name: "remora",
+            dependencies: ["Agent", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swift),
+        tests("ModelTests", ["Model"]),
+        tests("PacketsTests", ["Packets"]),
+        tests("RegistriesTests", ["Registries"]),
+        tests("FleetTests", ["Fleet", "Classifier", "Policy"]),
+        tests("DataplaneTests", ["Dataplane"]),
+        tests("AgentTests", ["Agent"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,1 @@
+extern int remora_objects_placeholder;

@@ -1,0 +1,1 @@
+int remora_objects_placeholder;

@@ -1,0 +1,1 @@
+#include "../../../BPF/include/remora/abi.h"

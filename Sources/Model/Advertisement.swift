@@ -1,0 +1,64 @@
+/// One thing a guest said to its registry, read off the wire: a registration, heartbeat, deregistration, lease or
+/// discovery request. Absent is nil, never a guess.
+public struct Advertisement: Hashable, Sendable, Codable {
+    public enum Operation: String, Codable, Sendable { case register, deregister, heartbeat, discover, lease, status }
+
+    public var registry: String
+    public var op: Operation
+    public var service: String?
+    public var id: String?
+    public var address: String?
+    public var port: Int?
+    public var `protocol`: String?
+    public var tags: [String]?
+    public var meta: [String: String]?
+    /// How long the registration lives without a heartbeat; 0 or nil: for ever.
+    public var ttlSeconds: Int?
+    /// True: the registry was seen to agree. False: it refused, nothing changed. Nil: its answer was not in view.
+    public var accepted: Bool?
+    /// Who said it: the source address of the request.
+    public var sourceIp: String?
+    public var registryIp: String?
+    public var registryPort: Int?
+    public var namespace: String?
+    public var dc: String?
+    public var partition: String?
+    public var node: String?
+    public var key: String?
+    public var value: String?
+    /// Unsigned 64-bit in etcd's protocol, as decimal text.
+    public var leaseId: String?
+    /// What the protocol defines where the client gave no address: "sender".
+    public var addressDefault: String?
+
+    public init(registry: String, op: Operation) {
+        self.registry = registry
+        self.op = op
+    }
+}
+
+/// An advertisement and where on the NIC it was heard.
+public struct Hearing: Sendable, Equatable {
+    public var advertisement: Advertisement
+    public var network: NetworkID
+    public var port: PortName
+    public var role: PortRole
+    /// The frame's source MAC address and IP address: the asker's, or those of the router before it.
+    public var sourceMAC: MACAddress
+    public var source: IPAddress
+    /// When the registry's answer (or the request, where none is in view) passed.
+    public var time: Instant
+
+    public init(
+        advertisement: Advertisement, network: NetworkID, port: PortName, role: PortRole, sourceMAC: MACAddress,
+        source: IPAddress, time: Instant
+    ) {
+        self.advertisement = advertisement
+        self.network = network
+        self.port = port
+        self.role = role
+        self.sourceMAC = sourceMAC
+        self.source = source
+        self.time = time
+    }
+}
