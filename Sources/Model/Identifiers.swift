@@ -20,6 +20,9 @@ public enum PortRole: String, Codable, Sendable, CaseIterable { case mixed, upli
 /// Observe: show what would be done and touch no packet. Enforce: do it.
 public enum Mode: String, Codable, Sendable, CaseIterable { case observe, enforce }
 
+/// How a packet reaches its port: through whatever switches there (`switch`), or straight to the device (`redirect`).
+public enum Forwarding: String, Codable, Sendable, CaseIterable { case `switch`, redirect }
+
 public enum TransportProtocol: String, Codable, Sendable, CaseIterable {
     case tcp, udp
     /// The IP protocol number (IANA).
