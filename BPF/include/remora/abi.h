@@ -10,14 +10,17 @@
 #define REMORA_ABI_VERSION 1
 
 #define REMORA_MAX_SERVICES 16384      /* slots of proxies, generations and service_counters */
-#define REMORA_MAX_PORTS 256           /* slots of ports; counters has REMORA_MAX_REASONS a port */
+#define REMORA_MAX_PORTS 255           /* slots of ports; counters has REMORA_MAX_REASONS a port and hook */
 #define REMORA_MAX_REASONS 64
 #define REMORA_MAX_BACKENDS 256        /* of one proxy program */
+#define REMORA_MAX_PROXY_SERVICES 64   /* of one proxy program */
+#define REMORA_NAME_BYTES 256          /* of a service's name, its end included */
 #define REMORA_MAX_VLANS 16            /* VLAN to network mappings of one port */
 #define REMORA_MAX_POLICY_RULES 16     /* port rules that share a source prefix */
 #define REMORA_MAGLEV_SIZE 1021        /* prime, see Maglev (Eisenbud et al., NSDI 2016), 3.4 */
 #define REMORA_ADVERT_BYTES 65600      /* longest copied frame: 64 KiB of IP and its link header */
 #define REMORA_CB_MAGIC 0x52454d4fu    /* skb->cb[0]: this packet went through a proxy on this node */
+#define REMORA_EGRESS_PORT 0xff       /* port of a flow that was first seen on its way to the guest */
 #define REMORA_ANY_BACKEND 0xffff      /* frontend of a VIP: any backend of the service */
 
 /* Why a packet left the port program. Each packet that enters is counted under exactly one.
@@ -84,6 +87,7 @@ enum remora_flow_flag {
 	REMORA_FLOW_SET_MAC = 8,      /* write mac: the frame was sent to the VIP's own */
 	REMORA_FLOW_SNIFF = 16,       /* the flow is a guest talking to its registry */
 	REMORA_FLOW_PICKED_UP = 32,   /* older than its proxy: no SYN was seen */
+	REMORA_FLOW_REWRITE = 64,     /* addresses or ports change */
 };
 
 /* Value of flows: what a packet of this direction becomes. One cache line. */
@@ -108,7 +112,7 @@ struct remora_flow {
 	__u64 packets;
 	__u64 bytes;
 };
-_Static_assert(sizeof(struct remora_flow) == 72, "shared with Swift and with pinned maps");
+_Static_assert(sizeof(struct remora_flow) == 64, "shared with Swift and with pinned maps");
 
 /* Key of frontends: what a proxy answers for. */
 struct remora_frontend_key {
@@ -155,6 +159,14 @@ struct remora_port {
 	__u32 forwarding;      /* how packets reach this port: enum remora_forwarding */
 };
 
+/* Value of services, by slot: program names are cut at 15 characters, this one is not. */
+struct remora_service {
+	__u16 network;
+	__u16 pad;
+	char namespace_name[REMORA_NAME_BYTES]; /* as the registry has it, UTF-8 */
+	char name[REMORA_NAME_BYTES];
+};
+
 /* Settings of a port program, constant once loaded. */
 struct remora_port_config {
 	__u32 ifindex;
@@ -162,8 +174,7 @@ struct remora_port_config {
 	__u16 network;          /* of untagged frames */
 	__u8 role;              /* enum remora_role */
 	__u8 mode;              /* enum remora_mode */
-	__u8 forwarding;        /* SWITCH, or not: where may packets that came in here be redirected */
-	__u8 answer_arp;        /* for VIPs */
+	__u16 answer_arp;       /* for VIPs */
 	__u16 vlan_count;
 	__u16 vlan_ids[REMORA_MAX_VLANS];
 	__u16 vlan_networks[REMORA_MAX_VLANS];
@@ -175,7 +186,10 @@ struct remora_port_config {
 struct remora_proxy_config {
 	__u32 has_policy;       /* 0: the policy map is empty and is not looked up */
 	__u32 backend_count;    /* entries of backends */
-	__u64 fingerprint;      /* of everything the proxy was built from: adoption compares it */
+	__u32 service_count;
+	__u32 slots[REMORA_MAX_PROXY_SERVICES]; /* of its services, by index: the agent reads them back */
+	__u8 vip_mac[6];        /* frames to a VIP are sent to this address */
+	__u16 mode;             /* enum remora_mode */
 };
 
 /* Value of backends, by index. */
@@ -194,6 +208,7 @@ enum remora_backend_state {
 	REMORA_BACKEND_FREE,
 	REMORA_BACKEND_LIVE,
 	REMORA_BACKEND_DRAINING, /* established flows go on, new ones are refused */
+	REMORA_BACKEND_GUARDED,  /* gone from the mesh: only the policy on its address is kept */
 };
 
 /* Value of maglev, by index of the service: slots of the look-up table hold indexes of backends. */
@@ -230,7 +245,7 @@ struct remora_counter {
 };
 
 /* Value of service_counters, by slot, per CPU. */
-struct remora_service_counter {
+struct remora_service_counter { /* drops: by the service's proxy, under any reason */
 	struct remora_counter forward;
 	struct remora_counter reverse;
 	__u64 connections;

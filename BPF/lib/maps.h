@@ -1,0 +1,116 @@
+/* The maps that all programs of a node share. The agent creates each once, pins it, and gives it to every load. */
+#ifndef REMORA_MAPS_H
+#define REMORA_MAPS_H
+
+#include "kernel.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__type(key, struct remora_flow_key);
+	__type(value, struct remora_flow);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct remora_frontend_key);
+	__type(value, struct remora_frontend);
+} frontends SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, REMORA_MAX_SERVICES);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} proxies SEC(".maps");
+
+/* Which service holds which slot. No program reads it: it is for people and for a restarted agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, REMORA_MAX_SERVICES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct remora_service);
+} services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REMORA_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, __u32);
+} generations SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REMORA_MAX_PORTS);
+	__type(key, __u32);
+	__type(value, struct remora_port);
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, REMORA_MAX_SERVICES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct remora_address);
+	__type(value, __u32); /* service slot */
+} vips SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct remora_address);
+	__type(value, struct remora_neighbour);
+} neighbours SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct remora_registry_key);
+	__type(value, __u32);
+} registries SEC(".maps");
+
+/* Streams to a registry's port that speak no dialect: no longer copied. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct remora_flow_key);
+	__type(value, __u32);
+} ignored SEC(".maps");
+
+/* What the agent's outstanding probes will be answered with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct remora_flow_key);
+	__type(value, __u32);
+} probes SEC(".maps");
+
+/* By (port slot * 2 + hook) * REMORA_MAX_REASONS + reason; hook 0 is ingress. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REMORA_MAX_PORTS * 2 * REMORA_MAX_REASONS);
+	__type(key, __u32);
+	__type(value, struct remora_counter);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REMORA_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct remora_service_counter);
+} service_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} adverts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+#endif

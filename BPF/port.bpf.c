@@ -1,0 +1,236 @@
+/* The port program: on every port, ingress and egress. Parses, copies registry traffic, forwards established flows,
+ * and hands first packets to the proxy of the service they are for. */
+#include "lib/arp.h"
+#include "lib/kernel.h"
+#include "lib/maps.h"
+#include "lib/parse.h"
+#include "lib/report.h"
+#include "lib/rewrite.h"
+#include "lib/sniff.h"
+
+const volatile struct remora_port_config port_config;
+
+/* Sets the packet's network; false where its VLAN belongs to none. */
+static __always_inline bool find_network(struct packet *packet)
+{
+	packet->key.network = port_config.network;
+	if (!packet->vlan)
+		return true;
+	for (int i = 0; i < REMORA_MAX_VLANS && i < port_config.vlan_count; i++) {
+		if (port_config.vlan_ids[i] == packet->vlan) {
+			packet->key.network = port_config.vlan_networks[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static __always_inline bool is_mesh_address(__be32 address, __u16 network)
+{
+	struct remora_address key = {.address = address, .network = network};
+
+	return bpf_map_lookup_elem(&neighbours, &key) || bpf_map_lookup_elem(&vips, &key);
+}
+
+/* Keeps the flow's state; tells of its end once. */
+static __always_inline void track(struct __sk_buff *skb, struct packet *packet, struct remora_flow *flow, __u32 hook)
+{
+	const struct tcphdr *tcp = packet->tcp;
+
+	flow->seen = (__u32)bpf_jiffies64();
+	flow->packets++;
+	flow->bytes += skb->len;
+	if (flow->direction == REMORA_FORWARD && !(flow->flags & REMORA_FLOW_ESTABLISHED)) {
+		__u32 slot = flow->port;
+		struct remora_port *port = bpf_map_lookup_elem(&ports, &slot);
+
+		flow->flags |= REMORA_FLOW_ESTABLISHED;
+		if (port)
+			__sync_fetch_and_add(&port->half_open, -1);
+	}
+	if ((tcp->fin || tcp->rst) && !(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET))) {
+		flow->flags |= tcp->rst ? REMORA_FLOW_RESET : REMORA_FLOW_FIN;
+		report_flow(skb, packet, hook, REMORA_EVENT_FLOW_CLOSED, REMORA_FORWARDED, flow);
+	}
+}
+
+/* The flow, if it may be followed without asking its proxy again. */
+static __always_inline struct remora_flow *current_flow(const struct remora_flow_key *key)
+{
+	struct remora_flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	if (!flow)
+		return NULL;
+	__u32 slot = flow->service;
+	__u32 *generation = bpf_map_lookup_elem(&generations, &slot);
+	/* replies go on under an old decision: the request's own direction is what is decided again */
+	if (!generation || (flow->direction == REMORA_FORWARD && *generation != flow->generation))
+		return NULL;
+	return flow;
+}
+
+static __always_inline int established(struct __sk_buff *skb, struct packet *packet, struct remora_flow *flow,
+				       __u32 hook)
+{
+	track(skb, packet, flow, hook);
+	count_service(skb, flow, false);
+	count(skb, hook, REMORA_FORWARDED);
+	return forward(skb, packet, flow);
+}
+
+static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet, __u32 hook)
+{
+	struct remora_frontend_key key = {
+		.address = packet->key.destination,
+		.port = packet->key.destination_port,
+		.network = packet->key.network,
+		.protocol = packet->key.protocol,
+	};
+	struct remora_frontend *frontend = bpf_map_lookup_elem(&frontends, &key);
+
+	if (!frontend)
+		return pass(skb, hook, REMORA_PASS_NOT_OURS);
+	__u32 slot = frontend->service;
+	skb->cb[1] = hook;
+	skb->cb[2] = packet->key.network;
+	bpf_tail_call(skb, &proxies, slot);
+	/* no policy can be asked: fail closed */
+	return drop(skb, packet, hook, slot, REMORA_DROP_NO_PROXY);
+}
+
+/* The answer to a probe ends here: nobody else must see it, or a reset would reach a stranger's session. */
+static __always_inline bool take_probe_answer(struct __sk_buff *skb, struct packet *packet, __u32 hook)
+{
+	const struct tcphdr *tcp = packet->tcp;
+
+	if (!(tcp->syn && tcp->ack) && !tcp->rst)
+		return false;
+	if (!bpf_map_lookup_elem(&probes, &packet->key))
+		return false;
+	struct remora_event event = event_of(skb, packet, hook);
+	event.kind = REMORA_EVENT_PROBE_ANSWER;
+	event.reason = REMORA_PROBE_ANSWERED;
+	event.ttl = packet->ip->ttl;
+	event.tcp_flags = ((__u8 *)tcp)[13];
+	event.tcp_sequence = bpf_ntohl(tcp->seq);
+	event.tcp_acknowledged = bpf_ntohl(tcp->ack_seq);
+	report(&event, BPF_RB_FORCE_WAKEUP);
+	count(skb, hook, REMORA_PROBE_ANSWERED);
+	return true;
+}
+
+static __always_inline int arp(struct __sk_buff *skb, struct packet *packet, __u32 hook)
+{
+	struct arp_ipv4 *request = parse_arp(packet);
+
+	if (!request)
+		return pass(skb, hook, REMORA_PASS_UNPARSED);
+	watch_neighbour(skb, packet, request, hook);
+	if (port_config.mode == REMORA_MODE_OBSERVE || !port_config.answer_arp || !asks_for_vip(packet, request))
+		return pass(skb, hook, REMORA_PASS_NOT_OURS);
+	count(skb, hook, REMORA_ARP_ANSWERED);
+	return answer(skb, packet, request, port_config.vip_mac);
+}
+
+/* A later fragment has no ports to ask a policy with. */
+static __always_inline int fragment(struct __sk_buff *skb, struct packet *packet, __u32 hook)
+{
+	if (port_config.mode == REMORA_MODE_OBSERVE || !is_mesh_address(packet->key.destination, packet->key.network))
+		return pass(skb, hook, REMORA_PASS_FRAGMENT);
+	return drop(skb, packet, hook, REMORA_MAX_SERVICES, REMORA_DROP_FRAGMENT);
+}
+
+static __always_inline int other(struct __sk_buff *skb, struct packet *packet, enum parsed parsed, __u32 hook,
+				 bool copy)
+{
+	if (parsed == PARSED_NOT_IPV4) {
+		if (copy)
+			sniff_ipv6(skb, packet, port_config.slot, hook & 1);
+		return pass(skb, hook, REMORA_PASS_NOT_IPV4);
+	}
+	if (parsed == PARSED_FRAGMENT)
+		return fragment(skb, packet, hook);
+	return pass(skb, hook, parsed == PARSED_NOT_TCP ? REMORA_PASS_NOT_TCP : REMORA_PASS_UNPARSED);
+}
+
+SEC("tc")
+int port_ingress(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	enum parsed parsed = parse(skb, &packet);
+	__u32 hook = hook_of(port_config.slot, false);
+
+	skb->cb[0] = 0; /* whatever a stranger left there is not our mark */
+	if (!find_network(&packet))
+		return pass(skb, hook, REMORA_PASS_UNKNOWN_VLAN);
+	if (parsed == PARSED_ARP)
+		return arp(skb, &packet, hook);
+	if (parsed != PARSED_TCP)
+		return other(skb, &packet, parsed, hook, true);
+	if (port_config.mode != REMORA_MODE_OBSERVE && !opens(packet.tcp)) {
+		struct remora_flow *flow = current_flow(&packet.key);
+		if (flow) {
+			if (flow->flags & REMORA_FLOW_SNIFF)
+				sniff_ipv4(skb, &packet, port_config.slot, false);
+			return established(skb, &packet, flow, hook);
+		}
+	}
+	sniff_ipv4(skb, &packet, port_config.slot, false);
+	if (take_probe_answer(skb, &packet, hook))
+		return TCX_DROP;
+	if (port_config.mode == REMORA_MODE_OBSERVE)
+		return pass(skb, hook, REMORA_PASS_OBSERVED);
+	return to_proxy(skb, &packet, hook);
+}
+
+/* What reaches a guest by another way than a port of ours still meets its service's policy. */
+SEC("tc")
+int port_egress(struct __sk_buff *skb)
+{
+	__u32 hook = hook_of(port_config.slot, true);
+
+	if (skb->cb[0] == REMORA_CB_MAGIC) {
+		skb->cb[0] = 0;
+		return pass(skb, hook, REMORA_PASS_CHECKED);
+	}
+	struct packet packet = {};
+	enum parsed parsed = parse(skb, &packet);
+	bool local = skb->ingress_ifindex == 0; /* sent by the NIC itself: no ingress of ours saw it */
+
+	if (!find_network(&packet))
+		return pass(skb, hook, REMORA_PASS_UNKNOWN_VLAN);
+	if (parsed != PARSED_TCP)
+		return other(skb, &packet, parsed, hook, local);
+	if (local)
+		sniff_ipv4(skb, &packet, port_config.slot, true);
+	if (port_config.mode == REMORA_MODE_OBSERVE)
+		return pass(skb, hook, REMORA_PASS_OBSERVED);
+	if (port_config.role == REMORA_ROLE_UPLINK)
+		return pass(skb, hook, REMORA_PASS_NOT_OURS);
+	struct remora_flow_key reverse = reversed(&packet.key);
+	struct remora_flow *claim = bpf_map_lookup_elem(&flows, &reverse);
+	if (claim && claim->direction == REMORA_REVERSE && claim->port != REMORA_EGRESS_PORT)
+		return pass(skb, hook, REMORA_PASS_CHECKED);
+	if (!opens(packet.tcp)) {
+		struct remora_flow *flow = current_flow(&packet.key);
+		if (flow)
+			return established(skb, &packet, flow, hook);
+	}
+	return to_proxy(skb, &packet, hook);
+}
+
+/* Jiffies, the clock of remora_flow.seen, for the agent (BPF_PROG_TEST_RUN): user space cannot read it. */
+SEC("tc")
+int jiffies_now(struct __sk_buff *skb)
+{
+	return (int)bpf_jiffies64();
+}
+
+/* What `remora bench` measures the others over. */
+SEC("tc")
+int empty(struct __sk_buff *skb)
+{
+	return TCX_NEXT;
+}
+
+char _license[] SEC("license") = "GPL";
