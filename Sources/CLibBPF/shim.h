@@ -18,6 +18,9 @@ static inline enum bpf_attach_type remora_tcx_ingress(void) { return (enum bpf_a
 static inline enum bpf_attach_type remora_tcx_egress(void) { return (enum bpf_attach_type)47; }
 static inline __u32 remora_tcx_before(void) { return 1U << 3; /* BPF_F_BEFORE */ }
 
+/* Two enums of linux/btf.h have this name: Swift finds it ambiguous. */
+static const __u32 remora_btf_kind_datasec = BTF_KIND_DATASEC;
+
 /* union bpf_attr's answer of BPF_PROG_QUERY, which libbpf 1.1 does not know for tcx. */
 struct remora_prog_query {
 	__u32 target_ifindex;
