@@ -8,6 +8,7 @@ public struct Advertisement: Hashable, Sendable, Codable {
     public var service: String?
     public var id: String?
     public var address: String?
+    /// 0: the registry was told of no port.
     public var port: Int?
     public var `protocol`: String?
     public var tags: [String]?
@@ -28,8 +29,12 @@ public struct Advertisement: Hashable, Sendable, Codable {
     public var value: String?
     /// Unsigned 64-bit in etcd's protocol, as decimal text.
     public var leaseId: String?
-    /// What the protocol defines where the client gave no address: "sender".
+    /// What the protocol defines where the client gave no address: "sender", or "registry" (the agent that was asked).
     public var addressDefault: String?
+    /// Consul: the service that a check belongs to. In heartbeats `id` is the check's own.
+    public var serviceId: String?
+    /// Consul: what a check reports, "passing", "warning" or "critical".
+    public var status: String?
 
     public init(registry: String, op: Operation) {
         self.registry = registry

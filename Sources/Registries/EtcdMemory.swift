@@ -1,0 +1,92 @@
+import Model
+import Packets
+
+/// Which keys hang on which lease: a revocation names the lease alone. Bounded; the longest unused is forgotten, and a
+/// key whose registration is forgotten is still known to whoever was told of it.
+struct EtcdMemory {
+    private struct Key: Hashable {
+        var place: RegistryPlace
+        var key: String
+    }
+    private struct LeaseID: Hashable {
+        var place: RegistryPlace
+        var lease: String
+    }
+    private struct Lease {
+        var ttl: Int?
+        var keys: Set<String> = []
+    }
+
+    private static let capacity = 16_384
+    private var keys = LeastRecent<Key, Advertisement>(capacity: capacity)
+    private var leases = LeastRecent<LeaseID, Lease>(capacity: capacity)
+
+    /// A lease was granted or renewed.
+    mutating func granted(_ told: Advertisement, in place: RegistryPlace) {
+        guard let lease = told.leaseId else { return }
+        let id = LeaseID(place: place, lease: lease)
+        var known = leases.find(id) ?? Lease()
+        known.ttl = told.ttlSeconds ?? known.ttl
+        _ = leases.set(id, known)
+    }
+
+    /// In seconds.
+    mutating func ttl(ofLease lease: String, in place: RegistryPlace) -> Int? {
+        leases.find(LeaseID(place: place, lease: lease))?.ttl
+    }
+
+    mutating func put(_ told: Advertisement, in place: RegistryPlace) {
+        guard let key = told.key else { return }
+        deleted(key, in: place)
+        var kept = told
+        // Not needed again, and the longest part.
+        kept.value = nil
+        kept.tags = nil
+        kept.meta = nil
+        if let evicted = keys.set(Key(place: place, key: key), kept) { unbind(evicted.key, evicted.value) }
+        guard let lease = told.leaseId else { return }
+        let id = LeaseID(place: place, lease: lease)
+        var bound = leases.find(id) ?? Lease()
+        bound.keys.insert(key)
+        _ = leases.set(id, bound)
+    }
+
+    mutating func deleted(_ key: String, in place: RegistryPlace) {
+        let id = Key(place: place, key: key)
+        if let told = keys.remove(id) { unbind(id, told) }
+    }
+
+    /// What was registered on the lease.
+    mutating func revoked(_ lease: String, in place: RegistryPlace) -> [Advertisement] {
+        guard let known = leases.remove(LeaseID(place: place, lease: lease)) else { return [] }
+        return known.keys.sorted().compactMap { keys.remove(Key(place: place, key: $0)) }
+    }
+
+    /// Registrations at `key`, or in the half-open range to `end`; an `end` of one zero byte stands for all that follow.
+    func keys(from key: String, to end: [UInt8], in place: RegistryPlace) -> [Advertisement] {
+        if end.isEmpty { return keys.peek(Key(place: place, key: key)).map { [$0] } ?? [] }
+        let first = Array(key.utf8)
+        return keys(in: place) { bytes in
+            !bytes.lexicographicallyPrecedes(first) && (end == [0] || bytes.lexicographicallyPrecedes(end))
+        }
+    }
+
+    func keys(under key: String, in place: RegistryPlace, isPrefix: Bool) -> [Advertisement] {
+        guard isPrefix else { return keys(from: key, to: [], in: place) }
+        let prefix = Array(key.utf8)
+        return keys(in: place) { $0.starts(with: prefix) }
+    }
+
+    private func keys(in place: RegistryPlace, where matches: (String.UTF8View) -> Bool) -> [Advertisement] {
+        keys.keys.filter { $0.place == place && matches($0.key.utf8) }.sorted { $0.key < $1.key }
+            .compactMap { keys.peek($0) }
+    }
+
+    private mutating func unbind(_ id: Key, _ told: Advertisement) {
+        guard let lease = told.leaseId else { return }
+        let leaseID = LeaseID(place: id.place, lease: lease)
+        guard var bound = leases.peek(leaseID) else { return }
+        bound.keys.remove(id.key)
+        _ = leases.set(leaseID, bound)
+    }
+}
