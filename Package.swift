@@ -62,6 +62,20 @@ let package = Package(
         tests("FleetTests", ["Fleet", "Classifier", "Policy"]),
         tests("DataplaneTests", ["Dataplane"]),
         tests("AgentTests", ["Agent"]),
+        // Namespaces, virtual machines and containers to try the binary in, and what is tried.
+        .target(name: "CLab", path: "Tests/CLab"),
+        .target(
+            name: "Lab", dependencies: ["CLab"], path: "Tests/Lab", resources: [.embedInCode("guest/init.sh")],
+            swiftSettings: swift),
+        .executableTarget(
+            name: "remora-demo",
+            dependencies: ["Lab", "CLab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Tests/Demo", swiftSettings: swift),
+        .executableTarget(
+            name: "remora-bench-lab",
+            dependencies: ["Lab", "CLab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Tests/Bench", swiftSettings: swift),
+        tests("NetworkTests", ["Lab"]),
     ],
     swiftLanguageModes: [.v6]
 )

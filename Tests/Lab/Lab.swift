@@ -1,0 +1,82 @@
+import Foundation
+import Synchronization
+
+/// A set of namespaces, programs and files that vanish together: at `tearDown`, when the value is freed, or when this
+/// process dies in whatever way.
+public final class Lab: Sendable {
+    /// In every name that others on this machine could see: namespaces and directories.
+    public let token: String
+    /// Sockets, state and configuration files; removed with the lab.
+    public let directory: String
+    /// What its programs said; removed with the lab unless `keepLogs` was called.
+    public let logs: String
+    private let keeper: Keeper
+    private let names = Mutex<[String: Int]>([:])
+
+    private static let count = Mutex(0)
+
+    /// - Parameter logRoot: the directory under which `logs` is made.
+    /// - Throws: a Failure without root's powers.
+    public init(logRoot: String = Lab.defaultLogRoot) throws {
+        guard geteuid() == 0 else { throw Failure("the lab makes network namespaces: it needs root") }
+        let number = Self.count.withLock { count in
+            count += 1
+            return count
+        }
+        token = "rl\(getpid())-\(number)"
+        directory = "/tmp/remora-lab-\(token)"
+        logs = "\(logRoot)/\(token)"
+        keeper = try Keeper()
+        keeper.undo("[ -e \(quoted(logs + "/keep")) ] || rm -rf \(quoted(logs))")
+        keeper.undo("rm -rf \(quoted(directory))")
+        for path in [directory, logs] {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        }
+    }
+
+    /// Beside the build's other products, found from this source file; the lab's caches are there, too.
+    public static let cache = sourceRoot + "/.build/lab"
+    public static let defaultLogRoot = cache + "/logs"
+    static let sourceRoot = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+
+    /// Removes everything, and returns when it is gone.
+    public func tearDown() { keeper.finish() }
+
+    public func keepLogs() { _ = FileManager.default.createFile(atPath: logs + "/keep", contents: nil) }
+
+    /// A shell command for the end of the lab, whatever ends it.
+    func undo(_ command: String) { keeper.undo(command) }
+
+    /// Pins that an agent with this node name leaves behind.
+    public func removeAtEnd(pinsOf node: String) { undo("rm -rf /sys/fs/bpf/remora/\(quoted(node))") }
+
+    /// `name`, then `2-name` and so on: for files and namespaces.
+    func unique(_ name: String) -> String {
+        names.withLock { names in
+            names[name, default: 0] += 1
+            let number = names[name, default: 1]
+            return number == 1 ? name : "\(number)-\(name)"
+        }
+    }
+
+    /// Starts a program in the background, its output in `logs`.
+    public func start(
+        _ words: [String], as name: String, in namespace: Namespace, environment: [String: String] = [:]
+    ) throws -> Child {
+        try Child(
+            name: name, words, environment: environment, in: namespace, log: "\(logs)/\(unique(name + ".log"))")
+    }
+
+    /// Writes a file into `directory`. - Returns: its path.
+    @discardableResult
+    public func file(_ name: String, _ text: String) throws -> String {
+        let path = "\(directory)/\(name)"
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        return path
+    }
+}
+
+/// For a shell.
+func quoted(_ text: String) -> String { "'" + text.replacing("'", with: "'\\''") + "'" }

@@ -1,0 +1,188 @@
+import Foundation
+import Synchronization
+
+/// The agent under trial on the NIC of a site, and its command line.
+public final class Remora: Sendable {
+    /// What the configuration file says beside paths.
+    public struct Settings: Sendable {
+        public var mode = "enforce"
+        public var forwarding = "switch"
+        /// Every port's role is `mixed`.
+        public var mixedRoles = false
+        public var proxiesPer = "service"
+        public var drain = "30s"
+        /// Lines of the list of container services.
+        public var containers: [String] = []
+        public init() {}
+    }
+    public let node: String
+    public let configuration: String
+    public var pins: String { "/sys/fs/bpf/remora/\(node)" }
+    private let binary: String
+    private let nic: Namespace
+    private let process = Mutex<Child?>(nil)
+
+    /// Where `swift build -c release` puts the binary, or what REMORA_BIN names.
+    public static let defaultBinary =
+        ProcessInfo.processInfo.environment["REMORA_BIN"] ?? Lab.sourceRoot + "/.build/release/remora"
+
+    /// Writes the configuration; `start` runs the agent.
+    public init(_ settings: Settings = Settings(), on site: Site, binary: String = defaultBinary) throws {
+        guard access(binary, X_OK) == 0 else { throw Failure("no program \(binary): build it first") }
+        self.binary = binary
+        nic = site.nic
+        node = nic.lab.unique(nic.lab.token)
+        let directory = nic.lab.directory
+        let list = try nic.lab.file("\(node).containers", settings.containers.joined(separator: "\n") + "\n")
+        configuration = try nic.lab.file(
+            "\(node).yaml", Self.text(settings, node: node, directory: directory, list: list))
+        nic.lab.removeAtEnd(pinsOf: node)
+    }
+
+    private static func text(_ settings: Settings, node: String, directory: String, list: String) -> String {
+        func role(_ role: String) -> String { settings.mixedRoles ? "mixed" : role }
+        return """
+            node: \(node)
+            mode: \(settings.mode)
+            forwarding: \(settings.forwarding)
+            state: \(directory)/\(node).state
+            socket: \(directory)/\(node).sock
+            ports:
+              - {match: "up*", role: \(role("uplink")), answerARP: true}
+              - {match: "vm*", role: \(role("vm"))}
+              - {match: "ct*", role: \(role("container"))}
+            networks:
+              - {name: default, id: 0, vips: \(Site.vips)}
+            registries:
+              - {kind: etcd, port: 2379}
+              - {kind: consul, port: 8500}
+            containers: {file: \(list)}
+            proxies: {per: \(settings.proxiesPer), drain: \(settings.drain)}
+            probe: {enabled: true}
+
+            """
+    }
+
+    /// Runs the agent; returns when its socket answers.
+    public func start() throws {
+        let child = try nic.start([binary, "agent", "--config", configuration], as: "agent")
+        process.withLock { $0 = child }
+        try wait(for: "the agent to answer", limit: .seconds(20), seen: child.lastWords) {
+            guard child.isRunning else { throw Failure("the agent ended at once:\n\(child.lastWords)") }
+            return try cli("status").code == 0
+        }
+    }
+
+    private func running() throws -> Child {
+        guard let child = process.withLock({ $0 }) else { throw Failure("the agent was not started") }
+        return child
+    }
+
+    public var log: String { process.withLock { $0?.log ?? "(never started)" } }
+    public var lastWords: String { process.withLock { $0?.lastWords ?? "" } }
+
+    /// SIGKILL, without a chance to tidy up.
+    public func kill() throws { try running().destroy() }
+
+    /// SIGTERM.
+    public func stop() throws { try running().end() }
+
+    /// Runs one verb to its end, whatever its exit code.
+    public func cli(_ words: String...) throws -> Outcome {
+        try run([binary] + words + ["--config", configuration], in: nic)
+    }
+
+    /// Runs one verb that must succeed. - Returns: its table.
+    @discardableResult
+    public func tell(_ words: String...) throws -> String {
+        try call([binary] + words + ["--config", configuration], in: nic)
+    }
+
+    /// Runs one reading verb for programs.
+    public func ask(_ words: String...) throws -> JSON {
+        try JSON(parsing: call([binary] + words + ["--config", configuration, "-o", "json"], in: nic))
+    }
+
+    public func apply(_ yaml: String) throws {
+        try tell("apply", "-f", nic.lab.file("\(nic.lab.unique("resource")).yaml", yaml))
+    }
+
+    public func delete(_ yaml: String) throws {
+        try tell("delete", "-f", nic.lab.file("\(nic.lab.unique("resource")).yaml", yaml))
+    }
+}
+
+/// What is asked for often.
+extension Remora {
+    /// The row of `get services`, null where there is none.
+    public func service(_ name: String) throws -> JSON {
+        try ask("get", "services").array.first { $0["name"].string == name } ?? .null
+    }
+
+    /// The row of `get instances`, null where there is none.
+    public func instance(_ endpoint: Endpoint) throws -> JSON {
+        try ask("get", "instances").array.first {
+            $0["address"].string == endpoint.address && $0["port"].number == Double(endpoint.port)
+        } ?? .null
+    }
+
+    /// Waits until a service has a proxy with this many live instances. - Returns: its VIP.
+    @discardableResult
+    public func waitForProxy(of name: String, live: Int, limit: Duration = .seconds(15)) throws -> Endpoint {
+        var last = JSON.null
+        return try wait(for: "a proxy of \(name) with \(live) live", limit: limit, seen: "\(last)") {
+            last = try service(name)
+            guard last["proxy"].string != nil, last["live"].number == Double(live) else { return nil }
+            return Endpoint(text: last["vip"].string ?? "")
+        }
+    }
+
+    /// Waits until a service has neither proxy nor pins.
+    public func waitForEnd(of name: String, limit: Duration = .seconds(15)) throws {
+        var last = JSON.null
+        try wait(for: "the end of \(name)'s proxy", limit: limit, seen: "\(last)") {
+            last = try service(name)
+            return last["proxy"].string == nil && !pinnedServices().contains { $0.hasSuffix("/\(name)") }
+        }
+    }
+
+    /// Waits until the verdict on an instance is this. - Returns: its row.
+    @discardableResult
+    public func waitForVerdict(_ verdict: String, on endpoint: Endpoint, limit: Duration = .seconds(15)) throws -> JSON
+    {
+        var last = JSON.null
+        return try wait(for: "the verdict \(verdict) on \(endpoint)", limit: limit, seen: "\(last)") {
+            last = try instance(endpoint)
+            return last["verdict"].string == verdict ? last : nil
+        }
+    }
+
+    /// Directories of services in bpffs.
+    public func pinnedServices() -> [String] {
+        let root = "\(pins)/services"
+        let all = FileManager.default.subpaths(atPath: root) ?? []
+        return all.map { "\(root)/\($0)" }.filter { path in
+            var isDirectory: ObjCBool = false
+            return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
+        }
+    }
+
+    /// How many packets were dropped for a reason, as `status` counts them.
+    public func drops(_ reason: String) throws -> Int {
+        Int(try ask("status")["drops"][reason].number ?? 0)
+    }
+
+    /// A policy that denies these sources everything of one service.
+    public static func denial(of service: String, from sources: [String]) -> String {
+        "kind: Policy\nservice: \(service)\nrules:\n" + sources.map { "  - deny: {from: \($0)}\n" }.joined()
+    }
+}
+
+extension Endpoint {
+    /// - Parameter text: `address:port`.
+    public init?(text: String) {
+        let parts = text.split(separator: ":")
+        guard parts.count == 2, let port = UInt16(parts[1]) else { return nil }
+        self.init(String(parts[0]), port)
+    }
+}
