@@ -42,7 +42,7 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 	flow->bytes += skb->len;
 	if (flow->direction == REMORA_FORWARD && !(flow->flags & REMORA_FLOW_ESTABLISHED)) {
 		__u32 slot = flow->port;
-		struct remora_port *port = bpf_map_lookup_elem(&ports, &slot);
+		struct remora_port *port = bpf_map_lookup_elem(&port_states, &slot);
 
 		flow->flags |= REMORA_FLOW_ESTABLISHED;
 		if (port)

@@ -85,7 +85,7 @@ static __always_inline struct remora_flow reverse_flow(const struct decision *de
 {
 	const struct remora_flow_key *key = &decision->packet.key;
 	__u32 slot = decision->hook / 2;
-	struct remora_port *port = bpf_map_lookup_elem(&ports, &slot);
+	struct remora_port *port = bpf_map_lookup_elem(&port_states, &slot);
 	struct remora_flow flow = *to;
 
 	flow.source = key->destination;
@@ -153,7 +153,7 @@ static __always_inline int claim_reverse(struct decision *decision)
 static __always_inline bool take_half_open(const struct decision *decision)
 {
 	__u32 slot = decision->hook / 2;
-	struct remora_port *port = bpf_map_lookup_elem(&ports, &slot);
+	struct remora_port *port = bpf_map_lookup_elem(&port_states, &slot);
 
 	if (!port)
 		return true;

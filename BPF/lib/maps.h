@@ -26,6 +26,14 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } proxies SEC(".maps");
 
+/* What made these maps. No program reads it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct remora_node);
+} node SEC(".maps");
+
 /* Which service holds which slot. No program reads it: it is for people and for a restarted agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -33,7 +41,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct remora_service);
-} services SEC(".maps");
+} service_names SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -47,7 +55,7 @@ struct {
 	__uint(max_entries, REMORA_MAX_PORTS);
 	__type(key, __u32);
 	__type(value, struct remora_port);
-} ports SEC(".maps");
+} port_states SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -68,3 +68,13 @@ public struct Descriptor: ~Copyable, Sendable {
 
     deinit { close(raw) }
 }
+
+extension BPFError {
+    /// A map has no room for another entry.
+    public var isFull: Bool { code == E2BIG || code == ENOSPC || code == ENOMEM }
+    public var isGone: Bool { code == ENODEV || code == ENOENT }
+    public var isDenied: Bool { code == EPERM || code == EACCES }
+
+    public static func busy(_ operation: String) -> BPFError { BPFError(code: EBUSY, operation: operation) }
+    public static func wrongVersion(_ operation: String) -> BPFError { BPFError(code: EPROTO, operation: operation) }
+}

@@ -1,5 +1,8 @@
 internal import CLibBPF
 internal import Synchronization
+#if canImport(Glibc)
+    internal import Glibc
+#endif
 
 /// Keeps what libbpf prints during a call, so that an error can carry it.
 final class LibbpfLog: Sendable {
@@ -8,9 +11,12 @@ final class LibbpfLog: Sendable {
     private let kept = Mutex("")
 
     private init() {
-        remora_set_log { level, text in
-            guard let text, level <= LIBBPF_INFO.rawValue else { return }
-            LibbpfLog.shared.append(String(cString: text))
+        libbpf_set_print { level, format, arguments in
+            guard let format, let arguments, level.rawValue <= LIBBPF_INFO.rawValue else { return 0 }
+            var text = [CChar](repeating: 0, count: 4096)
+            vsnprintf(&text, text.count, format, arguments)
+            LibbpfLog.shared.append(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
+            return 0
         }
     }
 

@@ -132,3 +132,12 @@ public struct MapWalk<Key: BitwiseCopyable, Value: BitwiseCopyable> {
         return more
     }
 }
+
+/// A map, whatever its entries are.
+public func pin(_ map: borrowing Descriptor, at path: String) throws(BPFError) {
+    let fd = map.raw
+    try Kernel.call("pin map at \(path)") { bpf_obj_pin(fd, path) }
+}
+
+/// CPUs that per-CPU values have room for.
+public func possibleProcessors() -> Int { max(1, Int(libbpf_num_possible_cpus())) }

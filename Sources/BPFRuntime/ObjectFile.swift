@@ -54,23 +54,18 @@ public final class ObjectFile {
         try Kernel.call("use map \(name) in \(self.name)") { bpf_map__reuse_fd(map, fd) }
     }
 
+    public func pinMap(_ name: String, at path: String) throws(BPFError) {
+        let map = try map(name)
+        try Kernel.call("pin map \(name) at \(path)") { bpf_obj_pin(bpf_map__fd(map), path) }
+    }
+
     public func setCapacity(_ entries: Int, of name: String) throws(BPFError) {
         let map = try map(name)
         try Kernel.call("size map \(name)") { bpf_map__set_max_entries(map, UInt32(entries)) }
     }
 
-    /// Before load: the section .rodata, as a whole. `write` gets its bytes.
-    public func setConstants(_ write: (UnsafeMutableRawBufferPointer) -> Void) throws(BPFError) {
-        let map = try map(".rodata")
-        var size = 0
-        guard let start = bpf_map__initial_value(map, &size) else {
-            throw BPFError(code: ENOENT, operation: "find the constants of \(name)")
-        }
-        write(UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(mutating: start), count: size))
-    }
-
     /// Where a constant stands in .rodata, in bytes, from the object's BTF.
-    public func offset(ofConstant variable: String) throws(BPFError) -> Int {
+    func offset(ofConstant variable: String) throws(BPFError) -> Int {
         guard let types = bpf_object__btf(object) else {
             throw BPFError(code: ENOENT, operation: "find BTF in \(name)")
         }

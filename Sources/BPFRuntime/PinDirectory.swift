@@ -113,6 +113,19 @@ public struct PinDirectory: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Nobody else may own this directory as long as the result lives; nil: somebody does.
+    public func lock() throws(BPFError) -> Descriptor? {
+        let directory = Descriptor(
+            try Kernel.call("open \(path)") { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) })
+        let fd = directory.raw
+        do throws(BPFError) {
+            try Kernel.call("lock \(path)") { flock(fd, LOCK_EX | LOCK_NB) }
+        } catch where error.code == EWOULDBLOCK {
+            return nil
+        }
+        return directory
+    }
+
     /// Makes sure that bpffs is mounted here; mounts it where it is not and that is allowed.
     public static func mountIfNeeded(_ path: String) throws(BPFError) {
         var status = statfs()
@@ -122,4 +135,9 @@ public struct PinDirectory: Hashable, Sendable, CustomStringConvertible {
             "mount bpffs at \(path): it is not mounted there (mount -t bpf bpf \(path), or start the agent with CAP_SYS_ADMIN)"
         ) { mount("bpf", path, "bpf", 0, nil) }
     }
+}
+
+/// Removes one pin; what it pinned lives on while something else holds it.
+public func unpin(_ path: String) throws(BPFError) {
+    try Kernel.call("remove \(path)") { unlink(path) }
 }

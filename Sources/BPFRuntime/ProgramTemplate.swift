@@ -39,6 +39,11 @@ public final class ProgramTemplate {
         guard let model = bpf_object__find_map_by_name(object.object, name) else {
             throw BPFError(code: ENOENT, operation: "find map \(name) in BPF object \(object.name)")
         }
+        let fd = try create(name, like: model, entries: entries.map(UInt32.init) ?? bpf_map__max_entries(model))
+        return try Map(Descriptor(fd), name: name)
+    }
+
+    private func create(_ name: String, like model: OpaquePointer, entries: UInt32) throws(BPFError) -> Int32 {
         var options = bpf_map_create_opts()
         options.sz = MemoryLayout<bpf_map_create_opts>.size
         options.btf_fd = UInt32(types)
@@ -47,12 +52,33 @@ public final class ProgramTemplate {
         // libbpf makes global data mappable, which costs a page each: these are written once, then frozen
         options.map_flags = bpf_map__map_flags(model) & ~UInt32(BPF_F_MMAPABLE)
         let kernelName = name == ".rodata" ? "settings" : name
-        let fd = try Kernel.call("create map \(kernelName)") {
+        return try Kernel.call("create map \(kernelName)") {
             bpf_map_create(
-                bpf_map__type(model), kernelName, bpf_map__key_size(model), bpf_map__value_size(model),
-                entries.map(UInt32.init) ?? bpf_map__max_entries(model), &options)
+                bpf_map__type(model), kernelName, bpf_map__key_size(model), bpf_map__value_size(model), entries,
+                &options)
         }
-        return try Map(Descriptor(fd), name: kernelName)
+    }
+
+    /// The constants of one load, frozen: the verifier takes them for what they are. `values` holds each variable's
+    /// bytes; what is not named is zero.
+    public func makeConstants(_ values: [String: [UInt8]]) throws(BPFError) -> Descriptor {
+        guard let model = bpf_object__find_map_by_name(object.object, ".rodata") else {
+            throw BPFError(code: ENOENT, operation: "find .rodata in BPF object \(object.name)")
+        }
+        var section = [UInt8](repeating: 0, count: Int(bpf_map__value_size(model)))
+        for (variable, bytes) in values {
+            let offset = try object.offset(ofConstant: variable)
+            guard offset + bytes.count <= section.count else {
+                throw BPFError(code: EINVAL, operation: "set constant \(variable): it is too long")
+            }
+            section.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+        }
+        let fd = try create(".rodata", like: model, entries: 1)
+        let map = Descriptor(fd)
+        var key: UInt32 = 0
+        try Kernel.call("write settings") { bpf_map_update_elem(fd, &key, section, UInt64(BPF_ANY)) }
+        try Kernel.call("freeze settings") { bpf_map_freeze(fd) }
+        return map
     }
 
     /// Loads the program with `maps` (by name, all of `own`) in place of the template's.

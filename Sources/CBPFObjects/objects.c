@@ -1,12 +1,12 @@
 #include "objects.h"
 
 /* Eight-byte alignment: libbpf reads the ELF image in place. */
-_Alignas(8) const unsigned char remora_port_object[] = {
+_Alignas(8) static const unsigned char port_image[] = {
 #embed "../../.build/bpf/port.bpf.o"
 };
-const unsigned long remora_port_object_size = sizeof(remora_port_object);
-
-_Alignas(8) const unsigned char remora_proxy_object[] = {
+_Alignas(8) static const unsigned char proxy_image[] = {
 #embed "../../.build/bpf/proxy.bpf.o"
 };
-const unsigned long remora_proxy_object_size = sizeof(remora_proxy_object);
+
+const struct remora_object remora_port_object = {port_image, sizeof(port_image)};
+const struct remora_object remora_proxy_object = {proxy_image, sizeof(proxy_image)};

@@ -7,7 +7,6 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -59,20 +58,4 @@ static inline int remora_rename_exchange(const char *a, const char *b)
 	return (int)syscall(SYS_renameat2, -100 /* AT_FDCWD */, a, -100, b, 2 /* RENAME_EXCHANGE */);
 }
 
-/* A C function pointer with a va_list: libbpf's own messages, as text, to a plain callback. */
-typedef void (*remora_log_sink)(int level, const char *text);
-static remora_log_sink remora_sink;
-static inline int remora_print(enum libbpf_print_level level, const char *format, va_list arguments)
-{
-	char text[4096];
-	vsnprintf(text, sizeof(text), format, arguments);
-	if (remora_sink)
-		remora_sink((int)level, text);
-	return 0;
-}
-static inline void remora_set_log(remora_log_sink sink)
-{
-	remora_sink = sink;
-	libbpf_set_print(remora_print);
-}
 #endif

@@ -10,12 +10,13 @@
 #define REMORA_ABI_VERSION 1
 
 #define REMORA_MAX_SERVICES 16384      /* slots of proxies, generations and service_counters */
-#define REMORA_MAX_PORTS 255           /* slots of ports; counters has REMORA_MAX_REASONS a port and hook */
+#define REMORA_MAX_PORTS 255           /* slots of port_states; counters has REMORA_MAX_REASONS a port and hook */
 #define REMORA_MAX_REASONS 64
 #define REMORA_MAX_BACKENDS 256        /* of one proxy program */
 #define REMORA_MAX_PROXY_SERVICES 64   /* of one proxy program */
 #define REMORA_NAME_BYTES 256          /* of a service's name, its end included */
 #define REMORA_MAX_VLANS 16            /* VLAN to network mappings of one port */
+#define REMORA_MAX_POLICY_PREFIXES 4096 /* of one proxy program */
 #define REMORA_MAX_POLICY_RULES 16     /* port rules that share a source prefix */
 #define REMORA_MAGLEV_SIZE 1021        /* prime, see Maglev (Eisenbud et al., NSDI 2016), 3.4 */
 #define REMORA_ADVERT_BYTES 65600      /* longest copied frame: 64 KiB of IP and its link header */
@@ -151,7 +152,7 @@ struct remora_registry_key {
 	__u16 network;
 };
 
-/* Value of ports, by slot. */
+/* Value of port_states, by slot. */
 struct remora_port {
 	__u32 ifindex;
 	__s32 half_open;       /* flows opened from here whose handshake is not done */
@@ -159,7 +160,13 @@ struct remora_port {
 	__u32 forwarding;      /* how packets reach this port: enum remora_forwarding */
 };
 
-/* Value of services, by slot: program names are cut at 15 characters, this one is not. */
+/* The one value of node. */
+struct remora_node {
+	__u32 abi_version;
+	__u32 pad;
+};
+
+/* Value of service_names, by slot: program names are cut at 15 characters, this one is not. */
 struct remora_service {
 	__u16 network;
 	__u16 pad;
@@ -185,11 +192,11 @@ struct remora_port_config {
 /* Settings of a proxy program, constant once loaded. */
 struct remora_proxy_config {
 	__u32 has_policy;       /* 0: the policy map is empty and is not looked up */
-	__u32 backend_count;    /* entries of backends */
 	__u32 service_count;
 	__u32 slots[REMORA_MAX_PROXY_SERVICES]; /* of its services, by index: the agent reads them back */
+	__u64 build;            /* hash of the object it was loaded from: another one is replaced */
 	__u8 vip_mac[6];        /* frames to a VIP are sent to this address */
-	__u16 mode;             /* enum remora_mode */
+	__u16 pad;
 };
 
 /* Value of backends, by index. */

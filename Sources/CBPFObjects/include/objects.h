@@ -2,9 +2,12 @@
 #define REMORA_OBJECTS_H
 
 /* The compiled BPF programs (make bpf), embedded: the binary needs no other file on a NIC. */
-extern const unsigned char remora_port_object[];
-extern const unsigned long remora_port_object_size;
-extern const unsigned char remora_proxy_object[];
-extern const unsigned long remora_proxy_object_size;
+struct remora_object {
+	const unsigned char *bytes;
+	unsigned long size;
+};
+
+extern const struct remora_object remora_port_object;
+extern const struct remora_object remora_proxy_object;
 
 #endif

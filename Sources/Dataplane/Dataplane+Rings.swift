@@ -1,0 +1,147 @@
+internal import BPFRuntime
+internal import CRemoraABI
+public import Model
+
+/// A frame to or from a registry, as it passed a port.
+public struct CopiedFrame {
+    /// CLOCK_MONOTONIC, nanoseconds.
+    public let time: UInt64
+    public let port: PortName
+    public let network: NetworkID
+    /// Of a tag that the device took off the bytes; nil: none.
+    public let vlan: UInt16?
+    /// The kernel's own memory: gone when the handler returns.
+    public let bytes: UnsafeRawBufferPointer
+}
+
+public struct FiveTupleKey: Hashable, Sendable {
+    public var network: NetworkID
+    public var source: IPv4Address
+    public var sourcePort: UInt16
+    public var destination: IPv4Address
+    public var destinationPort: UInt16
+
+    public init(
+        network: NetworkID, source: IPv4Address, sourcePort: UInt16, destination: IPv4Address, destinationPort: UInt16
+    ) {
+        self.network = network
+        self.source = source
+        self.sourcePort = sourcePort
+        self.destination = destination
+        self.destinationPort = destinationPort
+    }
+
+    init(_ raw: remora_flow_key) {
+        self.init(
+            network: NetworkID(raw.network), source: IPv4Address(networkOrder: raw.source),
+            sourcePort: UInt16(bigEndian: raw.source_port), destination: IPv4Address(networkOrder: raw.destination),
+            destinationPort: UInt16(bigEndian: raw.destination_port))
+    }
+
+    var raw: remora_flow_key {
+        var key = remora_flow_key()
+        key.source = source.networkOrder
+        key.destination = destination.networkOrder
+        key.source_port = sourcePort.bigEndian
+        key.destination_port = destinationPort.bigEndian
+        key.network = network.number
+        key.protocol = TransportProtocol.tcp.number
+        return key
+    }
+}
+
+/// What the programs tell.
+public struct DataplaneEvent: Sendable {
+    public enum Kind: Sendable { case opened, closed, dropped, probeAnswer, neighbourChanged }
+    public let kind: Kind
+    /// CLOCK_MONOTONIC, nanoseconds.
+    public let time: UInt64
+    /// enum remora_reason
+    public let reason: UInt32
+    /// As the packet came in.
+    public let flow: FiveTupleKey
+    public let backend: IPv4Address
+    public let backendPort: UInt16
+    /// nil: the port has gone since.
+    public let port: PortName?
+    public let service: ServiceID?
+    /// The packet's source.
+    public let mac: MACAddress
+    public let hopLimit: UInt8
+    /// Byte 13 of the TCP header.
+    public let tcpFlags: UInt8
+    public let sequence: UInt32
+    public let acknowledged: UInt32
+}
+
+extension Dataplane {
+    /// Opens both rings. Returns what to poll; each readable descriptor wants its `consume`.
+    public func openRings(
+        frame: @escaping (CopiedFrame) -> Void, event: @escaping (DataplaneEvent) -> Void
+    ) throws(DataplaneError) -> (adverts: Int32, events: Int32) {
+        try during("read the rings") { () throws(BPFError) in
+            let adverts = try Ring(maps.adverts, name: "adverts") { [unowned self] record in
+                if let copied = copiedFrame(record) { frame(copied) }
+            }
+            let events = try Ring(maps.events, name: "events") { [unowned self] record in
+                if let told = dataplaneEvent(record) { event(told) }
+            }
+            rings = [adverts, events]
+            return (adverts.pollDescriptor, events.pollDescriptor)
+        }
+    }
+
+    @discardableResult
+    public func consumeAdverts() -> Int { rings.first?.consume() ?? 0 }
+    @discardableResult
+    public func consumeEvents() -> Int { rings.last?.consume() ?? 0 }
+
+    private func copiedFrame(_ record: UnsafeRawBufferPointer) -> CopiedFrame? {
+        let headerSize = MemoryLayout<remora_advert>.size
+        guard record.count >= headerSize else { return nil }
+        let header = record.loadUnaligned(as: remora_advert.self)
+        guard record.count >= headerSize + Int(header.length), let port = portName(slot: UInt32(header.port)) else {
+            return nil
+        }
+        return CopiedFrame(
+            time: header.time, port: port, network: NetworkID(header.network),
+            vlan: header.vlan == 0 ? nil : header.vlan,
+            bytes: UnsafeRawBufferPointer(rebasing: record[headerSize..<headerSize + Int(header.length)]))
+    }
+
+    private func dataplaneEvent(_ record: UnsafeRawBufferPointer) -> DataplaneEvent? {
+        guard record.count >= MemoryLayout<remora_event>.size else { return nil }
+        let raw = record.loadUnaligned(as: remora_event.self)
+        let kind: DataplaneEvent.Kind
+        switch remora_event_kind(rawValue: raw.kind) {
+        case REMORA_EVENT_FLOW_OPENED: kind = .opened
+        case REMORA_EVENT_FLOW_CLOSED: kind = .closed
+        case REMORA_EVENT_DROP: kind = .dropped
+        case REMORA_EVENT_PROBE_ANSWER: kind = .probeAnswer
+        case REMORA_EVENT_NEIGHBOUR_CHANGED: kind = .neighbourChanged
+        default: return nil
+        }
+        return DataplaneEvent(
+            kind: kind, time: raw.time, reason: raw.reason, flow: FiveTupleKey(raw.key),
+            backend: IPv4Address(networkOrder: raw.backend_address), backendPort: UInt16(bigEndian: raw.backend_port),
+            port: portName(slot: UInt32(raw.port)), service: service(slot: raw.service), mac: MACAddress(raw.mac),
+            hopLimit: raw.ttl, tcpFlags: raw.tcp_flags, sequence: raw.tcp_sequence,
+            acknowledged: raw.tcp_acknowledged)
+    }
+
+    /// The answer to a probe: taken off the wire at whichever port it comes in by.
+    public func expect(_ answer: FiveTupleKey) throws(DataplaneError) {
+        try during("expect the answer to a probe") { () throws(BPFError) in try maps.probes.set(answer.raw, 1) }
+    }
+
+    public func unexpect(_ answer: FiveTupleKey) { _ = try? maps.probes.remove(answer.raw) }
+
+    /// This stream speaks no dialect: neither direction is copied any more.
+    public func ignore(_ stream: FiveTupleKey) {
+        try? maps.ignored.set(stream.raw, 1)
+        let back = FiveTupleKey(
+            network: stream.network, source: stream.destination, sourcePort: stream.destinationPort,
+            destination: stream.source, destinationPort: stream.sourcePort)
+        try? maps.ignored.set(back.raw, 1)
+    }
+}

@@ -1,0 +1,164 @@
+internal import BPFRuntime
+internal import CRemoraABI
+public import Model
+
+/// Ages the flow table a slice at a time, and counts what is open on the way.
+public struct FlowSweep {
+    /// How long a flow without packets is kept.
+    public struct Limits: Sendable {
+        public var idle: Duration
+        public var halfOpen: Duration
+        /// After its end: a reused source port must not meet the guest's TIME_WAIT under another flow's claim.
+        public var closed: Duration
+
+        public init(
+            idle: Duration = .seconds(3600), halfOpen: Duration = .seconds(10), closed: Duration = .seconds(60)
+        ) {
+            self.idle = idle
+            self.halfOpen = halfOpen
+            self.closed = closed
+        }
+    }
+
+    /// What one pass over the whole table found.
+    public struct Pass: Sendable {
+        /// Connections that are open, by instance.
+        public var open: [InstanceID: Int] = [:]
+        public var entries = 0
+        public var aged = 0
+    }
+
+    public var limits = Limits()
+    private let maps: NodeMaps
+    private var walk: MapWalk<remora_flow_key, remora_flow>
+    private var pass = Pass()
+    private var halfOpen: [UInt8: Int32] = [:]
+    private var clock = JiffiesClock()
+
+    init(_ maps: NodeMaps) {
+        self.maps = maps
+        walk = MapWalk(maps.flows)
+    }
+
+    /// Begins a new pass: what the last one has counted so far is too old to be used.
+    public mutating func restart() {
+        walk = MapWalk(maps.flows)
+        pass = Pass()
+        halfOpen = [:]
+    }
+
+    /// Looks at up to `limit` entries; a finished pass is returned, and the next call begins another.
+    mutating func step(limit: Int, now: ContinuousClock.Instant) throws(BPFError) -> Pass? {
+        let jiffies = UInt32(bitPattern: try maps.clock.testRun(Self.frame).verdict)
+        clock.note(jiffies, at: now)
+        var doomed: [remora_flow_key] = []
+        var seen: [(remora_flow_key, remora_flow)] = []
+        let more = try walk.next(limit: limit) { seen.append(($0, $1)) }
+        for (key, flow) in seen {
+            pass.entries += 1
+            if let hertz = clock.hertz, isOver(flow, jiffies: jiffies, hertz: hertz) {
+                doomed.append(key)
+            } else {
+                note(key, flow)
+            }
+        }
+        for key in doomed { try drop(key, jiffies: jiffies) }
+        guard !more else { return nil }
+        try writeHalfOpen()
+        defer { restart() }
+        return pass
+    }
+
+    private mutating func note(_ key: remora_flow_key, _ flow: remora_flow) {
+        guard flow.direction == UInt8(REMORA_FORWARD.rawValue) else { return }
+        if flow.flags & UInt8(REMORA_FLOW_ESTABLISHED.rawValue) == 0 { halfOpen[flow.port, default: 0] += 1 }
+        guard flow.flags & UInt8(REMORA_FLOW_FIN.rawValue | REMORA_FLOW_RESET.rawValue) == 0 else { return }
+        pass.open[flow.backendInstance(network: key.network), default: 0] += 1
+    }
+
+    private func isOver(_ flow: remora_flow, jiffies: UInt32, hertz: UInt32) -> Bool {
+        let idle = Int32(bitPattern: jiffies &- flow.seen)  // negative: touched after the clock was read
+        let over = UInt8(REMORA_FLOW_FIN.rawValue | REMORA_FLOW_RESET.rawValue)
+        let limit: Duration
+        if flow.flags & over != 0 {
+            limit = limits.closed
+        } else if flow.flags & UInt8(REMORA_FLOW_ESTABLISHED.rawValue) == 0,
+            flow.direction == UInt8(REMORA_FORWARD.rawValue)
+        {
+            limit = limits.halfOpen
+        } else {
+            limit = limits.idle
+        }
+        return Int64(idle) > limit.milliseconds * Int64(hertz) / 1000
+    }
+
+    /// A connection's two directions go together; a reply's entry waits for its request's.
+    private mutating func drop(_ key: remora_flow_key, jiffies: UInt32) throws(BPFError) {
+        guard let flow = try maps.flows[key] else { return }
+        let other = flow.otherKey(of: key)
+        if flow.direction == UInt8(REMORA_REVERSE.rawValue), let forward = try maps.flows[other],
+            forward.otherKey(of: other).isSame(as: key)
+        {
+            return
+        }
+        try maps.flows.remove(key)
+        pass.aged += 1
+        if flow.direction == UInt8(REMORA_FORWARD.rawValue), let reverse = try maps.flows[other],
+            reverse.otherKey(of: other).isSame(as: key)
+        {
+            try maps.flows.remove(other)
+        }
+    }
+
+    /// The programs count up and down as packets pass; this is what is really there.
+    private func writeHalfOpen() throws(BPFError) {
+        for slot in 0..<UInt32(REMORA_MAX_PORTS) {
+            guard var port = try maps.ports[slot], port.ifindex != 0 else { continue }
+            port.half_open = halfOpen[UInt8(slot)] ?? 0
+            try maps.ports.set(slot, port)
+        }
+    }
+
+    /// Any frame will do: the clock program does not look at it.
+    private static let frame = [UInt8](repeating: 0, count: 64)
+}
+
+/// The kernel's tick rate, which user space is not told: found from two readings half a second apart.
+struct JiffiesClock {
+    private var first: (jiffies: UInt32, at: ContinuousClock.Instant)?
+    private(set) var hertz: UInt32?
+
+    mutating func note(_ jiffies: UInt32, at now: ContinuousClock.Instant) {
+        guard hertz == nil else { return }
+        guard let first else {
+            self.first = (jiffies, now)
+            return
+        }
+        let elapsed = (now - first.at).milliseconds
+        guard elapsed >= 500 else { return }
+        let rate = Int64(jiffies &- first.jiffies) * 1000 / elapsed
+        hertz = [100, 250, 300, 1000].min { abs($0 - rate) < abs($1 - rate) }.map(UInt32.init)
+    }
+}
+
+extension remora_flow {
+    func backendInstance(network: UInt16) -> InstanceID {
+        InstanceID(
+            network: NetworkID(network), address: .v4(IPv4Address(networkOrder: destination)),
+            port: UInt16(bigEndian: destination_port))
+    }
+
+    /// Key of the entry that translates the other direction.
+    func otherKey(of key: remora_flow_key) -> remora_flow_key {
+        var other = key
+        other.source = destination
+        other.destination = source
+        other.source_port = destination_port
+        other.destination_port = source_port
+        return other
+    }
+}
+
+extension remora_flow_key {
+    func isSame(as other: remora_flow_key) -> Bool { same(self, other) }
+}

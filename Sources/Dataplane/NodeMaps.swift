@@ -1,0 +1,109 @@
+internal import BPFRuntime
+internal import CBPFObjects
+internal import CRemoraABI
+internal import Model
+
+/// The maps that all programs of a node share, pinned at <bpffs>/remora/<node>/: adopted where they stand, else made.
+final class NodeMaps {
+    let flows: Map<remora_flow_key, remora_flow>
+    let frontends: Map<remora_frontend_key, remora_frontend>
+    let proxies: Map<UInt32, UInt32>
+    let generations: Map<UInt32, UInt32>
+    let services: Map<UInt32, remora_service>
+    let ports: Map<UInt32, remora_port>
+    let vips: Map<remora_address, UInt32>
+    let neighbours: Map<remora_address, remora_neighbour>
+    let registries: Map<remora_registry_key, UInt32>
+    let ignored: Map<remora_flow_key, UInt32>
+    let probes: Map<remora_flow_key, UInt32>
+    let counters: Map<UInt32, remora_counter>
+    let serviceCounters: Map<UInt32, remora_service_counter>
+    let adverts: Descriptor
+    let events: Descriptor
+
+    /// Programs of the port object, from which each port gets its own.
+    let ingress: ProgramTemplate
+    let egress: ProgramTemplate
+    let proxy: ProgramTemplate
+    let clock: Program
+    let empty: Program
+    /// Hash of the proxy object: a proxy loaded from another is replaced.
+    let build: UInt64
+
+    private static let local = [".rodata", "advert_buffers"]
+    private static let proxyOwn = ["policy", "backends", "maglev", ".rodata"]
+
+    init(directory: PinDirectory, flows capacity: Int, processors: Int) throws(BPFError) {
+        let portImage = UnsafeRawBufferPointer(start: remora_port_object.bytes, count: Int(remora_port_object.size))
+        let proxyImage = UnsafeRawBufferPointer(start: remora_proxy_object.bytes, count: Int(remora_proxy_object.size))
+        build = fnv1a(proxyImage)
+        let port = try ObjectFile(image: portImage, name: "remora_port")
+        try port.setCapacity(capacity, of: "flows")
+        try port.setCapacity(processors, of: "advert_buffers")
+        try Self.adopt(into: port, from: directory)
+        try port.load()
+        try Self.pin(port, at: directory)
+        flows = try port.map("flows", remora_flow_key.self, remora_flow.self)
+        frontends = try port.map("frontends", remora_frontend_key.self, remora_frontend.self)
+        proxies = try port.map("proxies", UInt32.self, UInt32.self)
+        generations = try port.map("generations", UInt32.self, UInt32.self)
+        services = try port.map("service_names", UInt32.self, remora_service.self)
+        ports = try port.map("port_states", UInt32.self, remora_port.self)
+        vips = try port.map("vips", remora_address.self, UInt32.self)
+        neighbours = try port.map("neighbours", remora_address.self, remora_neighbour.self)
+        registries = try port.map("registries", remora_registry_key.self, UInt32.self)
+        ignored = try port.map("ignored", remora_flow_key.self, UInt32.self)
+        probes = try port.map("probes", remora_flow_key.self, UInt32.self)
+        counters = try port.map("counters", UInt32.self, remora_counter.self)
+        serviceCounters = try port.map("service_counters", UInt32.self, remora_service_counter.self)
+        adverts = try port.mapDescriptor("adverts")
+        events = try port.mapDescriptor("events")
+        ingress = try ProgramTemplate(port, program: "port_ingress", own: [".rodata"])
+        egress = try ProgramTemplate(port, program: "port_egress", own: [".rodata"])
+        clock = try port.program("jiffies_now")
+        empty = try port.program("empty")
+
+        let proxyObject = try ObjectFile(image: proxyImage, name: "remora_proxy")
+        let known = Set(Self.shared(port))
+        for name in proxyObject.mapNames where known.contains(name) {
+            try proxyObject.use(try port.mapDescriptor(name), as: name)
+        }
+        try proxyObject.load()
+        proxy = try ProgramTemplate(proxyObject, program: "proxy", own: Self.proxyOwn)
+        try nodeVersion(of: port)
+    }
+
+    private static func shared(_ object: ObjectFile) -> [String] {
+        object.mapNames.filter { !local.contains($0) && !$0.contains(".") }
+    }
+
+    private static func adopt(into object: ObjectFile, from directory: PinDirectory) throws(BPFError) {
+        let pinned = Set(directory.entries())
+        guard !pinned.isEmpty else { return }
+        if pinned.contains("node") {
+            let node = try openMap(
+                pin: directory.file("node"), name: "node", UInt32.self, remora_node.self)
+            let version = try node[0]?.abi_version ?? 0
+            guard version == 0 || version == UInt32(REMORA_ABI_VERSION) else {
+                throw BPFError.wrongVersion(
+                    "use the maps at \(directory): they are of layout \(version), this agent's is \(REMORA_ABI_VERSION);"
+                        + " run `remora detach --all` with the old agent first")
+            }
+        }
+        for name in shared(object) where pinned.contains(name) {
+            try object.use(try openPin(directory.file(name)), as: name)
+        }
+    }
+
+    private static func pin(_ object: ObjectFile, at directory: PinDirectory) throws(BPFError) {
+        let pinned = Set(directory.entries())
+        for name in shared(object) where !pinned.contains(name) {
+            try object.pinMap(name, at: directory.file(name))
+        }
+    }
+
+    private func nodeVersion(of object: ObjectFile) throws(BPFError) {
+        let node = try object.map("node", UInt32.self, remora_node.self)
+        try node.set(0, remora_node(abi_version: UInt32(REMORA_ABI_VERSION), pad: 0))
+    }
+}

@@ -1,0 +1,89 @@
+import CRemoraABI
+import Glibc
+import Model
+
+@testable import Dataplane
+
+/// Whether BPF may be loaded here. A skip is counted by the test runner, with this sentence.
+let mayLoadBPF = geteuid() == 0
+let needsRoot: String = "needs root and BPF: run as root (sudo make test)"
+
+let nextHop: Int32 = -1  // TCX_NEXT
+let dropped: Int32 = 2  // TCX_DROP
+let redirected: Int32 = 7  // TCX_REDIRECT
+
+/// A data plane on a node of its own, with one attached device (loopback, in observe mode towards real traffic: the
+/// programs are run by BPF_PROG_TEST_RUN alone).
+final class Rig {
+    let plane: Dataplane
+    let port: PortName
+    static let vm1 = Backend(
+        address: IPv4Address("10.0.0.1")!, port: 8080, mac: MACAddress("02:00:00:00:01:01")!, device: PortName("lo"),
+        state: .live)
+    static let vm2 = Backend(
+        address: IPv4Address("10.0.0.2")!, port: 8080, mac: MACAddress("02:00:00:00:01:02")!, device: PortName("lo"),
+        state: .live)
+    static let vip = "10.255.0.7"
+
+    private static nonisolated(unsafe) var count = 0
+
+    init(
+        flows: Int = 4096, halfOpen: Int = 1000, forwarding: Forwarding = .switch, mode: Mode = .enforce,
+        registries: [Dataplane.Settings.Registry] = [], vlans: [UInt16: NetworkID] = [:], role: PortRole = .vm,
+        node: String? = nil
+    ) throws {
+        Self.count += 1
+        var settings = Dataplane.Settings(node: node ?? "test-\(getpid())-\(Self.count)")
+        settings.flowCapacity = flows
+        settings.halfOpenPerPort = halfOpen
+        settings.registries = registries
+        plane = try Dataplane(settings)
+        port = PortName("lo")
+        // loaded and reachable by test runs, and attached to nothing
+        try plane.prepare(
+            PortAttachment(
+                name: port, ifindex: 1, role: role, mode: mode, vlans: vlans, forwarding: forwarding, answerARP: true))
+    }
+
+    deinit { try? plane.detachAll() }
+
+    static func web(
+        _ backends: [Backend] = [vm1, vm2], rules: [PolicyRules.Rule] = [], name: String = "web", vip: String? = vip
+    ) -> ProxySpec {
+        let id = ServiceID(network: NetworkID(0), name: name)
+        let front = vip.map { ServiceSpec.Frontend(address: IPv4Address($0)!, port: 80) }
+        return ProxySpec(
+            id: ProxyID(network: NetworkID(0), name: name),
+            services: [ServiceSpec(id: id, vip: front, backends: backends, policy: PolicyRules(rules: rules))])
+    }
+
+    struct Outcome {
+        var verdict: Int32
+        var packet: Packet?
+        var reasons: [String: UInt64]
+    }
+
+    /// One packet through one hook: what the program answers, what became of the packet, and what was counted.
+    func run(_ packet: Packet, egress: Bool = false) throws -> Outcome {
+        let (verdict, bytes, reasons) = try run(packet.bytes, egress: egress)
+        return Outcome(verdict: verdict, packet: Packet(bytes), reasons: reasons)
+    }
+
+    func run(_ bytes: [UInt8], egress: Bool = false) throws -> (Int32, [UInt8], [String: UInt64]) {
+        let before = try reasons(egress)
+        let program = plane.attachments[port]!.programs[egress ? .egress : .ingress]!
+        let result = try program.testRun(bytes)
+        let after = try reasons(egress)
+        var struck: [String: UInt64] = [:]
+        for (reason, count) in after where count > before[reason] ?? 0 {
+            struck[String(cString: remora_reason_name(reason))] = count - (before[reason] ?? 0)
+        }
+        return (result.verdict, result.packet, struck)
+    }
+
+    private func reasons(_ egress: Bool) throws -> [UInt32: UInt64] {
+        try plane.portCounters().first { $0.egress == egress }?.reasons.mapValues(\.packets) ?? [:]
+    }
+
+    var flowCount: Int { (try? plane.maps.flows.keys().count) ?? -1 }
+}

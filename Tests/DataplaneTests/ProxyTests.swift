@@ -1,0 +1,317 @@
+import Model
+import Testing
+
+@testable import Dataplane
+
+@Suite("A proxy, packet by packet", .enabled(if: mayLoadBPF, Comment(rawValue: needsRoot)), .serialized)
+struct ProxyTests {
+    let client = "10.0.9.9"
+
+    @Test("a SYN to the VIP goes to a backend, its answer comes back from the VIP")
+    func roundTrip() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        var syn = Packet(from: client, 5000, to: Rig.vip, 80)
+        syn.destinationMAC = rig.plane.vipMAC
+        let sent = try rig.run(syn)
+        #expect(sent.verdict == nextHop)
+        #expect(sent.reasons == ["opened": 1])
+        #expect(sent.packet?.destination == Rig.vm1.address)
+        #expect(sent.packet?.destinationPort == 8080)
+        #expect(sent.packet?.destinationMAC == Rig.vm1.mac)
+        #expect(sent.packet?.source == IPv4Address(client))
+
+        let answer = try rig.run(Packet(from: "10.0.0.1", 8080, to: client, 5000, flags: 0x12))
+        #expect(answer.reasons == ["forwarded": 1])
+        #expect(answer.packet?.source == IPv4Address(Rig.vip))
+        #expect(answer.packet?.sourcePort == 80)
+
+        let ack = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.ack))
+        #expect(ack.reasons == ["forwarded": 1])
+        #expect(ack.packet?.destination == Rig.vm1.address)
+    }
+
+    @Test("a connection to the VM's own address reaches that VM, unchanged")
+    func ownAddress() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        let syn = Packet(from: client, 5000, to: "10.0.0.2", 8080)
+        let sent = try rig.run(syn)
+        #expect(sent.reasons == ["opened": 1])
+        #expect(sent.packet == syn)
+    }
+
+    @Test("connections to the VIP are spread over both backends")
+    func spread() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        var hits: [IPv4Address: Int] = [:]
+        for port in 5000..<5200 {
+            let sent = try rig.run(Packet(from: client, UInt16(port), to: Rig.vip, 80))
+            hits[sent.packet!.destination, default: 0] += 1
+        }
+        #expect(hits.count == 2)
+        #expect(hits.values.allSatisfy { $0 > 60 })
+    }
+
+    @Test("what belongs to no service passes untouched", arguments: [6 as UInt8, 17, 1])
+    func notOurs(proto: UInt8) throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        var packet = Packet(from: client, 5000, to: "10.0.0.1", 81)
+        packet.proto = proto
+        let bytes = packet.bytes
+        let (verdict, after, reasons) = try rig.run(bytes)
+        #expect(verdict == nextHop)
+        #expect(after == bytes)
+        #expect(reasons == [proto == 6 ? "not-ours" : "not-tcp": 1])
+    }
+
+    @Test("a denied source is dropped under policy-denied, another gets through")
+    func denied() throws {
+        let rig = try Rig()
+        let rule = PolicyRules.Rule(action: .deny, source: IPv4Prefix("10.0.9.9/32")!)
+        try rig.plane.apply(Rig.web(rules: [rule]))
+        let denied = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        #expect(denied.verdict == dropped)
+        #expect(denied.reasons == ["policy-denied": 1])
+        let own = try rig.run(Packet(from: client, 5000, to: "10.0.0.1", 8080))
+        #expect(own.reasons == ["policy-denied": 1])
+        #expect(rig.flowCount == 0)
+        let other = try rig.run(Packet(from: "10.0.9.8", 5000, to: Rig.vip, 80))
+        #expect(other.reasons == ["opened": 1])
+    }
+
+    @Test("a policy that comes while a client talks stops it, and lifts again without a new connection")
+    func deniedWhileTalking() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        let data = Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.ack)
+        #expect(try rig.run(data).reasons == ["forwarded": 1])
+        try rig.plane.apply(Rig.web([Rig.vm1], rules: [.init(action: .deny, source: .any)]))
+        #expect(try rig.run(data).reasons == ["policy-denied": 1])
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        let again = try rig.run(data)
+        #expect(again.reasons == ["forwarded": 1])
+        #expect(again.packet?.destination == Rig.vm1.address)
+    }
+
+    @Test("a rule for one port and the longest prefix decide")
+    func precedence() throws {
+        let rig = try Rig()
+        try rig.plane.apply(
+            Rig.web(rules: [
+                .init(action: .deny, source: .any),
+                .init(action: .allow, source: IPv4Prefix("10.0.9.0/24")!, port: 80),
+            ]))
+        #expect(try rig.run(Packet(from: client, 1, to: Rig.vip, 80)).reasons == ["opened": 1])
+        #expect(try rig.run(Packet(from: client, 2, to: "10.0.0.1", 8080)).reasons == ["policy-denied": 1])
+        #expect(try rig.run(Packet(from: "10.0.8.1", 3, to: Rig.vip, 80)).reasons == ["policy-denied": 1])
+    }
+
+    @Test("VIP and own address from one source port: both live", arguments: [true, false])
+    func clash(vipFirst: Bool) throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        let toVIP = Packet(from: client, 5000, to: Rig.vip, 80)
+        let toOwn = Packet(from: client, 5000, to: "10.0.0.1", 8080)
+        let first = try rig.run(vipFirst ? toVIP : toOwn).packet!
+        let second = try rig.run(vipFirst ? toOwn : toVIP).packet!
+        #expect(first.sourcePort == 5000)
+        #expect(second.sourcePort != 5000)
+        #expect(second.destination == Rig.vm1.address)
+        for (sent, asked) in [(first, vipFirst ? toVIP : toOwn), (second, vipFirst ? toOwn : toVIP)] {
+            let answer = try rig.run(Packet(from: "10.0.0.1", 8080, to: client, sent.sourcePort, flags: 0x12)).packet!
+            #expect(answer.source == asked.destination)
+            #expect(answer.sourcePort == asked.destinationPort)
+            #expect(answer.destinationPort == 5000)
+        }
+    }
+
+    @Test("a source port reused after its connection closed opens again, and keeps its claim meanwhile")
+    func reuse() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        let toVIP = Packet(from: client, 5000, to: Rig.vip, 80)
+        _ = try rig.run(toVIP)
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.fin))
+        let other = try rig.run(Packet(from: client, 5000, to: "10.0.0.1", 8080))
+        #expect(other.packet?.sourcePort != 5000, "the guest's TIME_WAIT socket still has that five-tuple")
+        let again = try rig.run(toVIP)
+        #expect(again.reasons == ["opened": 1])
+        #expect(again.packet?.sourcePort == 5000)
+    }
+
+    @Test("a connection older than its proxy is picked up on the VM's own address")
+    func pickedUp() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        let middle = Packet(from: client, 5000, to: "10.0.0.1", 8080, flags: Packet.ack)
+        #expect(try rig.run(middle).reasons == ["opened": 1])
+        #expect(try rig.run(middle).reasons == ["forwarded": 1])
+        let stray = try rig.run(Packet(from: client, 5001, to: Rig.vip, 80, flags: Packet.ack))
+        #expect(stray.reasons == ["no-flow": 1])
+    }
+
+    @Test("a draining backend ends its connections and opens none")
+    func draining() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        var leaving = Rig.vm1
+        leaving.state = .draining
+        try rig.plane.apply(Rig.web([leaving]))
+        let open = Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.ack)
+        #expect(try rig.run(open).reasons == ["forwarded": 1])
+        #expect(try rig.run(Packet(from: client, 5001, to: Rig.vip, 80)).reasons == ["no-backend": 1])
+        #expect(try rig.run(Packet(from: client, 5001, to: "10.0.0.1", 8080)).reasons == ["draining": 1])
+    }
+
+    @Test("a guarded address keeps its policy and is otherwise left alone")
+    func guarded() throws {
+        let rig = try Rig()
+        var gone = Rig.vm1
+        gone.state = .guarded
+        try rig.plane.apply(
+            Rig.web([gone], rules: [.init(action: .deny, source: IPv4Prefix("10.0.9.9/32")!)], vip: nil))
+        #expect(try rig.run(Packet(from: client, 1, to: "10.0.0.1", 8080)).reasons == ["policy-denied": 1])
+        #expect(try rig.run(Packet(from: "10.0.9.8", 1, to: "10.0.0.1", 8080)).reasons == ["not-ours": 1])
+        #expect(rig.flowCount == 0)
+    }
+
+    @Test("a full flow table refuses new flows, writes neither direction, and keeps the living ones")
+    func full() throws {
+        let rig = try Rig(flows: 20)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        var opened: [UInt16] = []
+        var refused = 0
+        for port in UInt16(5000)..<5030 {
+            let outcome = try rig.run(Packet(from: client, port, to: Rig.vip, 80))
+            if outcome.reasons == ["opened": 1] { opened.append(port) }
+            if outcome.reasons == ["flows-full": 1] { refused += 1 }
+        }
+        #expect(opened.count + refused == 30)
+        #expect(refused > 0)
+        #expect(rig.flowCount == opened.count * 2)
+        for port in opened {
+            #expect(try rig.run(Packet(from: client, port, to: Rig.vip, 80, flags: Packet.ack)).reasons == ["forwarded": 1])
+        }
+    }
+
+    @Test("half-open flows of one port are bounded, and an answered handshake makes room")
+    func halfOpen() throws {
+        let rig = try Rig(halfOpen: 2)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        #expect(try rig.run(Packet(from: client, 1, to: Rig.vip, 80)).reasons == ["opened": 1])
+        #expect(try rig.run(Packet(from: client, 2, to: Rig.vip, 80)).reasons == ["opened": 1])
+        #expect(try rig.run(Packet(from: client, 3, to: Rig.vip, 80)).reasons == ["half-open-quota": 1])
+        _ = try rig.run(Packet(from: client, 1, to: Rig.vip, 80, flags: Packet.ack))
+        #expect(try rig.run(Packet(from: client, 3, to: Rig.vip, 80)).reasons == ["opened": 1])
+    }
+
+    @Test("a VM is not balanced to itself; alone, it is told so")
+    func hairpin() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        for port in UInt16(1)..<50 {
+            let sent = try rig.run(Packet(from: "10.0.0.1", port, to: Rig.vip, 80))
+            if sent.reasons == ["opened": 1] { #expect(sent.packet?.destination == Rig.vm2.address) }
+        }
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        #expect(try rig.run(Packet(from: "10.0.0.1", 99, to: Rig.vip, 80)).reasons == ["hairpin": 1])
+    }
+
+    @Test("IP options and a VLAN tag in the bytes are read past")
+    func optionsAndTag() throws {
+        let rig = try Rig(vlans: [100: NetworkID(0)])
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        var packet = Packet(from: client, 5000, to: Rig.vip, 80)
+        packet.options = [1, 1, 1, 1, 1, 1, 1, 0]
+        packet.vlan = 100
+        packet.payload = [1, 2, 3]
+        let sent = try rig.run(packet)
+        #expect(sent.reasons == ["opened": 1])
+        #expect(sent.packet?.destination == Rig.vm1.address)
+        #expect(sent.packet?.vlan == 100)
+        packet.vlan = 101
+        #expect(try rig.run(packet).reasons == ["unknown-vlan": 1])
+    }
+
+    @Test("a TCP fragment to a mesh address is dropped, to any other it passes")
+    func fragments() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        var packet = Packet(from: client, 5000, to: "10.0.0.1", 8080)
+        packet.fragment = 0x2000
+        #expect(try rig.run(packet).reasons == ["fragment-denied": 1])
+        packet.destination = IPv4Address("10.0.0.77")!
+        #expect(try rig.run(packet).reasons == ["fragment": 1])
+    }
+
+    @Test("cut packets pass untouched, whatever their length")
+    func cut() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        let whole = Packet(from: client, 5000, to: Rig.vip, 80).bytes
+        for length in 20..<whole.count {
+            let (verdict, after, reasons) = try rig.run(Array(whole.prefix(length)))
+            #expect(verdict == nextHop)
+            #expect(after == Array(whole.prefix(length)))
+            #expect(reasons.values.reduce(0, +) == 1)
+        }
+    }
+
+    @Test("in observe mode not one packet is touched")
+    func observe() throws {
+        let rig = try Rig(mode: .observe)
+        try rig.plane.apply(Rig.web())
+        let packet = Packet(from: client, 5000, to: Rig.vip, 80)
+        let sent = try rig.run(packet)
+        #expect(sent.verdict == nextHop)
+        #expect(sent.packet == packet)
+        #expect(sent.reasons == ["observed": 1])
+    }
+
+    @Test("on its way to the guest, what no port of ours saw meets the policy; what one saw does not again")
+    func egress() throws {
+        let rig = try Rig()
+        let rule = PolicyRules.Rule(action: .deny, source: IPv4Prefix("10.0.9.9/32")!)
+        try rig.plane.apply(Rig.web([Rig.vm1], rules: [rule]))
+        let denied = try rig.run(Packet(from: client, 5000, to: "10.0.0.1", 8080), egress: true)
+        #expect(denied.reasons == ["policy-denied": 1])
+        let other = Packet(from: "10.0.9.8", 5000, to: "10.0.0.1", 8080)
+        #expect(try rig.run(other, egress: true).reasons == ["opened": 1])
+        let viaVIP = try rig.run(Packet(from: "10.0.9.7", 5000, to: Rig.vip, 80)).packet!
+        #expect(try rig.run(viaVIP, egress: true).reasons == ["checked": 1])
+    }
+
+    @Test("redirect sends to the backend's device")
+    func redirect() throws {
+        let rig = try Rig(forwarding: .redirect)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        #expect(try rig.run(Packet(from: client, 5000, to: Rig.vip, 80)).verdict == redirected)
+        #expect(try rig.run(Packet(from: "10.0.0.1", 8080, to: client, 5000, flags: 0x12)).verdict == redirected)
+    }
+
+    @Test("an ARP request for a VIP is answered, for another address it passes")
+    func arp() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web())
+        func request(_ target: String) -> [UInt8] {
+            let asker = MACAddress("02:00:00:00:00:01")!.bytes
+            return [UInt8](repeating: 255, count: 6) + asker + [8, 6, 0, 1, 8, 0, 6, 4, 0, 1] + asker
+                + big(IPv4Address(client)!.bits) + [0, 0, 0, 0, 0, 0] + big(IPv4Address(target)!.bits)
+        }
+        let (verdict, answer, reasons) = try rig.run(request(Rig.vip))
+        #expect(verdict == redirected)
+        #expect(reasons == ["arp-answered": 1])
+        #expect(Array(answer[0..<6]) == MACAddress("02:00:00:00:00:01")!.bytes)
+        #expect(Array(answer[22..<28]) == rig.plane.vipMAC.bytes)
+        #expect(Array(answer[28..<32]) == big(IPv4Address(Rig.vip)!.bits))
+        let (other, same, passed) = try rig.run(request("10.0.0.1"))
+        #expect(other == nextHop)
+        #expect(same == request("10.0.0.1"))
+        #expect(passed == ["not-ours": 1])
+    }
+}
