@@ -1,10 +1,11 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
 import FoundationEssentials
 import Model
 import Packets
 public import Registries
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// What the registry dialects make of a capture: one JSON object a line, with the field names of `Advertisement`.
 ///

@@ -28,7 +28,8 @@ public struct Frame: Sendable, Equatable {
     ///   - bytes: the frame from its destination MAC on, without a frame check sequence.
     ///   - vlan: the tag that the device took out of the bytes (the low 12 bits count), or nil.
     public init?(_ bytes: UnsafeRawBufferPointer, vlan outOfBand: UInt16? = nil) {
-        guard let destination = bytes.mac(at: 0), let source = bytes.mac(at: 6), var type = bytes.number16(at: 12) else {
+        guard let destination = bytes.mac(at: 0), let source = bytes.mac(at: 6), var type = bytes.number16(at: 12)
+        else {
             return nil
         }
         var tags: [UInt16] = []

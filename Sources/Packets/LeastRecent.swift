@@ -5,6 +5,8 @@ public struct LeastRecent<Key: Hashable, Value> {
         var value: Value
         var older: Int
         var newer: Int
+
+        mutating func change(_ body: (inout Value) -> Void) { body(&value) }
     }
 
     private var places: [Key: Int] = [:]
@@ -31,6 +33,15 @@ public struct LeastRecent<Key: Hashable, Value> {
         unlink(place)
         linkNewest(place)
         return nodes[place]?.value
+    }
+
+    /// A use that changes the value in place; false where there is none.
+    public mutating func change(_ key: Key, _ body: (inout Value) -> Void) -> Bool {
+        guard let place = places[key] else { return false }
+        unlink(place)
+        linkNewest(place)
+        nodes[place]?.change(body)
+        return true
     }
 
     /// Sets or replaces; what had to go for it is returned.

@@ -95,17 +95,18 @@ final class Consul: Dialect {
         asked.partition = Bounds.name(fields.text("Partition"))
         let checks = ([fields.object("Check")].compactMap { $0 } + fields.objects("Checks")).filter { !$0.isEmpty }
         asked.ttlSeconds = checks.compactMap { Self.ttl($0) }.min()
-        return [asked] + checks.prefix(16).enumerated().compactMap { index, check in
-            guard let ttl = Self.ttl(check), let id = asked.id else { return nil }
-            var status = Advertisement(registry: Self.name, op: .status)
-            // Consul's own naming of checks that come with a service.
-            let number = checks.count > 1 ? ":\(index + 1)" : ""
-            status.id = Bounds.name(check.text("CheckID")) ?? "service:\(id)\(number)"
-            status.serviceId = id
-            status.ttlSeconds = ttl
-            status.status = Self.status(check.text("Status"))
-            return status
-        }
+        return [asked]
+            + checks.prefix(16).enumerated().compactMap { index, check in
+                guard let ttl = Self.ttl(check), let id = asked.id else { return nil }
+                var status = Advertisement(registry: Self.name, op: .status)
+                // Consul's own naming of checks that come with a service.
+                let number = checks.count > 1 ? ":\(index + 1)" : ""
+                status.id = Bounds.name(check.text("CheckID")) ?? "service:\(id)\(number)"
+                status.serviceId = id
+                status.ttlSeconds = ttl
+                status.status = Self.status(check.text("Status"))
+                return status
+            }
     }
 
     private func check(_ request: HTTPRequest, _ registry: RegistryPlace) -> [Advertisement] {

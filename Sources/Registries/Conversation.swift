@@ -162,10 +162,11 @@ final class Conversation {
 
     private func hear(request chunk: Stream.Chunk) {
         requestBytes += chunk.bytes.count
-        let restarts =
-            requestsBroken
-            || (stretches.last?.isDeaf == true && stretches.last?.isBetweenRequests == true && chunk.startsSegment)
-        if restarts, !restart(at: chunk) { return }
+        // Answers that were lost for one stretch may be found again from the next request on.
+        let mayRestart =
+            stretches.last?.isDeaf == true && stretches.last?.isBetweenRequests == true && chunk.startsSegment
+            && RequestStart.mayBegin(chunk.bytes)
+        if requestsBroken || mayRestart, !restart(at: chunk) { return }
         guard let stretch = stretches.last else { return }
         let before = stretch.messages
         do {

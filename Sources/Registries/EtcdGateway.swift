@@ -26,7 +26,8 @@ final class EtcdGateway: Dialect {
             return nil
         }
         // A stream's messages come one a line.
-        let lines = call == "lease/keepalive" ? Array(body.split(separator: UInt8(ascii: "\n")).prefix(64)) : [body[...]]
+        let lines =
+            call == "lease/keepalive" ? Array(body.split(separator: UInt8(ascii: "\n")).prefix(64)) : [body[...]]
         let bodies = lines.compactMap { Fields($0) }
         guard bodies.count == lines.count, let fields = bodies.first else {
             unreadable += 1

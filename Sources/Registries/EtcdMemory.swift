@@ -25,9 +25,9 @@ struct EtcdMemory {
     mutating func granted(_ told: Advertisement, in place: RegistryPlace) {
         guard let lease = told.leaseId else { return }
         let id = LeaseID(place: place, lease: lease)
-        var known = leases.find(id) ?? Lease()
-        known.ttl = told.ttlSeconds ?? known.ttl
-        _ = leases.set(id, known)
+        if !leases.change(id, { $0.ttl = told.ttlSeconds ?? $0.ttl }) {
+            _ = leases.set(id, Lease(ttl: told.ttlSeconds))
+        }
     }
 
     /// In seconds.
@@ -46,9 +46,7 @@ struct EtcdMemory {
         if let evicted = keys.set(Key(place: place, key: key), kept) { unbind(evicted.key, evicted.value) }
         guard let lease = told.leaseId else { return }
         let id = LeaseID(place: place, lease: lease)
-        var bound = leases.find(id) ?? Lease()
-        bound.keys.insert(key)
-        _ = leases.set(id, bound)
+        if !leases.change(id, { $0.keys.insert(key) }) { _ = leases.set(id, Lease(keys: [key])) }
     }
 
     mutating func deleted(_ key: String, in place: RegistryPlace) {
@@ -84,9 +82,6 @@ struct EtcdMemory {
 
     private mutating func unbind(_ id: Key, _ told: Advertisement) {
         guard let lease = told.leaseId else { return }
-        let leaseID = LeaseID(place: id.place, lease: lease)
-        guard var bound = leases.peek(leaseID) else { return }
-        bound.keys.remove(id.key)
-        _ = leases.set(leaseID, bound)
+        _ = leases.change(LeaseID(place: id.place, lease: lease)) { $0.keys.remove(id.key) }
     }
 }

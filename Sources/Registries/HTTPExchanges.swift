@@ -123,7 +123,8 @@ final class HTTPExchanges {
         hasHead = true
         body = []
         bodyIsCut = false
-        isFamiliar = isFamiliar || dialect.knows(path: HTTPRequest(method: "", target: head.uri, headers: [:]).path[...])
+        isFamiliar =
+            isFamiliar || dialect.knows(path: HTTPRequest(method: "", target: head.uri, headers: [:]).path[...])
         pending.append(Exchange(origin: origin, deadline: origin.time + limits.answerTimeout))
         if !isDeaf { answerDecoder.write(data: .head(head)) }
         if pending.count > limits.pendingRequests { abandon(at: origin.time) }
