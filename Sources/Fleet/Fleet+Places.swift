@@ -1,0 +1,117 @@
+public import Model
+
+/// Where things are on the NIC: ports, and addresses that move.
+extension Fleet {
+    /// A port appeared, changed, or lost or found its carrier. Nothing behind a port without one is alive, except
+    /// on an uplink, behind which nothing of ours lives.
+    ///
+    /// - Parameter mode: what the configuration says for this port; nil: as for the node.
+    public mutating func port(
+        _ name: PortName, role: PortRole, network: NetworkID, up: Bool, mode: Mode? = nil, at now: Instant
+    ) -> [Action] {
+        let before = ports[name]
+        ports[name] = Port(role: role, network: network, up: up, mode: mode)
+        if before?.mode != mode { dirty.formUnion(services(on: name)) }
+        if !up, role != .uplink {
+            loseAll(on: name, "port \(name) has no carrier", at: now)
+        } else if up, before?.up != true {
+            for id in byPort[name] ?? [] {
+                update(id) { $0.graceUntil = nil }
+                guard let instance = instances[id], instance.isDead else { continue }
+                if settings.probing { ask(id, via: instance.place, at: now) } else { revive(id) }
+            }
+        }
+        return finish(at: now)
+    }
+
+    /// The device is gone.
+    public mutating func portVanished(_ name: PortName, at now: Instant) -> [Action] {
+        guard let port = ports.removeValue(forKey: name) else { return [] }
+        if port.role != .uplink { loseAll(on: name, "port \(name) is gone", at: now) }
+        return finish(at: now)
+    }
+
+    private mutating func loseAll(on name: PortName, _ why: String, at now: Instant) {
+        for id in byPort[name] ?? [] where instances[id]?.isDead == false { lose(id, why, at: now) }
+    }
+
+    /// An address was seen at another MAC or port: by the kernel's neighbour table, or on a frame of its own.
+    ///
+    /// The same port: its guest has another MAC now, and is believed. Another port: a probe decides, and only for the
+    /// same MAC; another machine that speaks with a guest's address takes nothing from it while it lives.
+    public mutating func moved(
+        network: NetworkID, _ address: IPv4Address, to place: Place, at now: Instant
+    ) -> [Action] {
+        sighted(HostID(network: network, address: .v4(address)), at: place, now: now)
+        return finish(at: now)
+    }
+
+    mutating func sighted(_ host: HostID, at place: Place, now: Instant) {
+        for id in byHost[host] ?? [] {
+            guard let instance = instances[id], instance.place != place, !instance.isForeign, !instance.isGuarded else {
+                continue
+            }
+            guard let known = instance.place else {
+                update(id) { $0.place = place }
+                judge(id, at: now)
+                ask(id, via: place, at: now)
+                continue
+            }
+            // However often it is seen: once in the retry time.
+            if let last = instance.movedAt, now < last + settings.probeRetry {
+                let again = last + settings.probeRetry
+                update(id) { instance in
+                    instance.sighted = place
+                    instance.nextProbe = min(instance.nextProbe ?? again, again)
+                }
+                continue
+            }
+            if known.port == place.port {
+                update(id) { instance in
+                    instance.place = place
+                    instance.movedAt = now
+                    if instance.heard?.port == place.port { instance.heard = place }
+                    if case .answered(_, let open, let hops) = instance.probe {
+                        instance.probe = .answered(place, open: open, hopLimit: hops)
+                    }
+                }
+                if bindings[host]?.port == place.port { bindings[host] = place }
+                judge(id, at: now)
+                ask(id, via: place, at: now)
+            } else if place.role != .uplink, instance.heard == nil || known.mac == place.mac {
+                update(id) { $0.movedAt = now }
+                ask(id, via: place, at: now)
+            }
+        }
+    }
+
+    /// A probe found the machine with this address, same MAC, on another port: its registrations moved with it.
+    mutating func rebind(_ host: HostID, to place: Place) {
+        if bindings[host] != nil { bindings[host] = place }
+        for id in byHost[host] ?? [] {
+            guard let instance = instances[id] else { continue }
+            for holder in instance.holders where holder.registrant == host.address && holder.port != place.port {
+                guard let old = holder.port else { continue }
+                if let count = servicesByPort[old]?[holder.service] {
+                    servicesByPort[old]?[holder.service] = count > 1 ? count - 1 : nil
+                    if servicesByPort[old]?.isEmpty == true { servicesByPort[old] = nil }
+                }
+                servicesByPort[place.port, default: [:]][holder.service, default: 0] += 1
+            }
+            update(id) { instance in
+                for index in instance.holders.indices where instance.holders[index].registrant == host.address {
+                    instance.holders[index].port = place.port
+                }
+            }
+        }
+    }
+
+    /// The kernel asked for the address and nobody answered.
+    public mutating func neighbourGone(network: NetworkID, _ address: IPv4Address, at now: Instant) -> [Action] {
+        for id in byHost[HostID(network: network, address: .v4(address))] ?? [] {
+            guard let instance = instances[id], !instance.isDead, !instance.isForeign else { continue }
+            lose(id, "its neighbour entry failed: \(address) does not answer ARP", at: now)
+        }
+        return finish(at: now)
+    }
+}

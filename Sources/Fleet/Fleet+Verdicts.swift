@@ -1,0 +1,147 @@
+public import Classifier
+public import Model
+
+/// Evidence comes in, verdicts come out, and doubts are probed.
+extension Fleet {
+    /// What came of a `probe` action.
+    public mutating func probed(_ id: InstanceID, _ result: ProbeResult, at now: Instant) -> [Action] {
+        guard let instance = instances[id], settings.probing else { return [] }
+        switch result {
+        case .answered(let place, let open, _):
+            if instance.open, !open {
+                failed(id, "its port is closed", at: now)
+            } else {
+                answered(id, result, by: place, open: open, at: now)
+            }
+        case .silent: failed(id, "it does not answer", at: now)
+        case .notSent:
+            // No evidence either way. What was known before still is.
+            if instance.probe == nil || instance.probe == .silent { update(id) { $0.probe = result } }
+            let next = now + settings.probeRetryMaximum
+            update(id) { $0.nextProbe = next }
+            judge(id, at: now)
+        }
+        return finish(at: now)
+    }
+
+    private mutating func answered(_ id: InstanceID, _ result: ProbeResult, by place: Place, open: Bool, at now: Instant) {
+        guard let before = instances[id] else { return }
+        let moved = before.heard.map { $0.port != place.port && $0.mac == place.mac } ?? false
+        update(id) { instance in
+            instance.probe = result
+            // Not a stranger's: the instance is still looked for where it was.
+            if instance.heard == nil || instance.heard?.mac == place.mac || instance.heard?.role == .uplink {
+                instance.place = place
+            }
+            instance.failures = 0
+            instance.open = instance.open || open
+            instance.graceUntil = nil
+            if moved { instance.heard = place }
+            if open {
+                for index in instance.holders.indices where !instance.holders[index].foreign {
+                    instance.holders[index].confirmed = true
+                }
+            }
+        }
+        if moved { rebind(before.host, to: place) }
+        judge(id, at: now)
+        let next = nextProbe(after: instances[id]?.judgement.verdict ?? .unknown, at: now)
+        update(id) { $0.nextProbe = next }
+        // It is there again, if it is itself that answers.
+        if instances[id]?.judgement.verdict != .unknown { revive(id) }
+    }
+
+    /// Alive or not, so many silent probes say.
+    private mutating func failed(_ id: InstanceID, _ why: String, at now: Instant) {
+        guard let instance = instances[id] else { return }
+        let spokeSince = instance.holders.contains { holder in
+            guard let key = holder.leaseKey, let heard = leases[key]?.heard, let asked = instance.asked else {
+                return false
+            }
+            return heard > asked
+        }
+        let failures = spokeSince ? 1 : instance.failures + 1
+        let next = now + retry(after: failures)
+        update(id) { instance in
+            instance.failures = failures
+            instance.nextProbe = next
+            if case .answered = instance.probe {} else { instance.probe = .silent }
+        }
+        if instance.carried, failures >= settings.livenessFailures {
+            lose(id, "probes fail: \(why)", at: now)
+        } else {
+            judge(id, at: now)
+        }
+    }
+
+    /// The verdict of what is known now. Its evidence keeps the time at which it was first so.
+    mutating func judge(_ id: InstanceID, at now: Instant) {
+        guard let instance = instances[id] else { return }
+        let names = Set(instance.holders.lazy.filter { !$0.foreign }.map(\.service.name)).sorted()
+        var judgement = Classifier.judge(
+            id, services: names, heard: instance.heard, containers: containerList,
+            probe: settings.probing ? instance.probe : .notSent("probing is switched off"),
+            declared: declarations[id]?.verdict, at: now)
+        judgement.place = instance.place ?? judgement.place
+        let known = Dictionary(
+            instance.judgement.evidence.map { ($0.sentence, $0.time) }, uniquingKeysWith: { first, _ in first })
+        for index in judgement.evidence.indices {
+            if let time = known[judgement.evidence[index].sentence] { judgement.evidence[index].time = time }
+        }
+        guard judgement != instance.judgement else { return }
+        update(id) { $0.judgement = judgement }
+    }
+
+    /// Asks where the answer would tell something.
+    mutating func probeIfDoubtful(_ id: InstanceID, at now: Instant) {
+        guard let instance = instances[id], isProbed(instance) else { return }
+        let unanswered = if case .answered = instance.probe { false } else { true }
+        let provisional = instance.holders.contains { !$0.confirmed && !$0.foreign }
+        if unanswered || provisional || instance.isLost { ask(id, at: now) }
+    }
+
+    func isProbed(_ instance: Instance) -> Bool {
+        guard settings.probing, instance.id.address.v4 != nil, instance.id.proto == .tcp else { return false }
+        guard instance.holders.contains(where: { !$0.foreign }) else { return false }
+        return !instance.isDraining && !instance.isGuarded
+    }
+
+    /// A guest that repeats itself makes us ask once in the retry time, not each time; a new place is asked at once.
+    mutating func ask(_ id: InstanceID, via place: Place? = nil, at now: Instant) {
+        guard let instance = instances[id], isProbed(instance) else { return }
+        if place == nil, let again = instance.asked.map({ $0 + settings.probeRetry }), now < again,
+            let next = instance.nextProbe
+        {
+            return update(id) { $0.nextProbe = min(next, again) }
+        }
+        probes.append(
+            ProbeRequest(instance: id, place: place ?? instance.place ?? instance.heard, registry: instance.registry))
+        // Should its result never come.
+        let next = now + settings.probeRetryMaximum
+        update(id) { instance in
+            instance.asked = now
+            instance.nextProbe = next
+        }
+    }
+
+    private func nextProbe(after verdict: Verdict, at now: Instant) -> Instant? {
+        switch verdict {
+        case .vm: settings.liveness.map { now + $0 }
+        case .container: nil
+        case .unknown: now + settings.probeRetryMaximum
+        }
+    }
+
+    private func retry(after failures: Int) -> Duration {
+        let doubled = settings.probeRetry * (1 << max(0, min(failures - 1, 16)))
+        return min(doubled, settings.probeRetryMaximum)
+    }
+
+    /// A new container list: every verdict is open again.
+    public mutating func containers(_ list: ContainerList, at now: Instant) -> [Action] {
+        guard list != containerList else { return [] }
+        containerList = list
+        for id in instances.keys { judge(id, at: now) }
+        return finish(at: now)
+    }
+}

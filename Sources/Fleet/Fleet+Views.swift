@@ -1,0 +1,131 @@
+public import Model
+
+extension Fleet {
+    public func services(at now: Instant) -> [ServiceView] {
+        Set(byService.keys).union(policies.keys).sorted().map { view(of: $0) }
+    }
+
+    public func instances(at now: Instant) -> [InstanceView] {
+        instances.values.map { view(of: $0, at: now) }.sorted { $0.instance < $1.instance }
+    }
+
+    /// Those that are loaded or should be, and in observe mode those that would be.
+    public func proxies() -> [ProxyView] {
+        var views: [ProxyID: ProxyView] = [:]
+        for spec in planned { views[spec.id] = ProxyView(proxy: spec.id, spec: spec, status: nil) }
+        for (id, spec) in emitted { views[id] = ProxyView(proxy: id, spec: spec, status: statuses[id]) }
+        return views.values.sorted { $0.proxy < $1.proxy }
+    }
+
+    /// Whoever asked a registry for something, latest first.
+    public func workloads() -> [Workload] { workloadTable.values }
+    /// What was heard and not taken, latest first.
+    public func refusals() -> [Refusal] { refusalTable.values }
+
+    public var counts: (instances: Int, live: Int, services: Int, proxies: Int) {
+        (instances.count, instances.values.lazy.filter(\.live).count, byService.count, emitted.count)
+    }
+
+    func members(of service: ServiceID) -> [Instance] {
+        (byService[service] ?? []).compactMap { instances[$0] }
+    }
+
+    func view(of service: ServiceID) -> ServiceView {
+        let all = members(of: service)
+        let own = all.filter { $0.service == service }
+        let proxy = proxy(carrying: service)
+        return ServiceView(
+            service: service, name: service.description, vip: vips[service], mode: mode(of: service), proxy: proxy,
+            status: proxy.flatMap { statuses[$0] }, instances: own.count,
+            live: own.lazy.filter(\.live).count, draining: own.lazy.filter(\.isDraining).count,
+            policyRules: policies[service]?.rules.count ?? 0,
+            reason: reason(for: service, own: own, others: all.count - own.count, proxy: proxy))
+    }
+
+    func proxy(carrying service: ServiceID) -> ProxyID? {
+        guard let group = groupOf[service] else { return nil }
+        return (emittedOf[group] ?? []).first { id in emitted[id]?.services.contains { $0.id == service } ?? false }
+    }
+
+    private func reason(for service: ServiceID, own: [Instance], others: Int, proxy: ProxyID?) -> String? {
+        if let proxy {
+            if case .failed(_, let why) = statuses[proxy] { return "its proxy could not be loaded: \(why)" }
+            return own.contains(where: \.live) ? vipProblems[service].map { "no VIP: \($0)" } : nil
+        }
+        if own.contains(where: \.live) { return "observe mode: it would have a proxy" }
+        if own.isEmpty {
+            return others > 0
+                ? "its instances are carried under another service's name" : "it has a policy and no instance"
+        }
+        return "none of its \(own.count) instances is a live VM"
+    }
+
+    func state(of instance: Instance) -> InstanceView.State {
+        switch instance.phase {
+        case .draining: return .draining
+        case .lost: return .lost
+        case .guarded: return .guarded
+        case .held: break
+        }
+        if instance.live { return .live }
+        if instance.isForeign { return .foreign }
+        switch instance.judgement.verdict {
+        case .container: return .container
+        case .vm where instance.holders.contains(where: \.counts): return .waiting
+        case .unknown where instance.holders.contains(where: \.counts): return .unknown
+        case .vm, .unknown: return .provisional
+        }
+    }
+
+    func view(of instance: Instance, at now: Instant) -> InstanceView {
+        let state = state(of: instance)
+        let proxy = spec(of: instance.service)?.backends.contains {
+            .v4($0.address) == instance.id.address && $0.port == instance.id.port
+        }
+        return InstanceView(
+            instance: instance.id, service: instance.service, state: state, verdict: instance.judgement.verdict,
+            place: instance.place, mode: mode(of: instance),
+            proxy: proxy == true ? self.proxy(carrying: instance.service) : nil,
+            reason: reason(for: instance, state: state, at: now), judgement: instance.judgement,
+            holders: instance.holders.map { HolderView(holder: $0, leaseLeftSeconds: leaseLeft($0, at: now)) })
+    }
+
+    private func leaseLeft(_ holder: Holder, at now: Instant) -> Int? {
+        guard let lease = holder.leaseKey.flatMap({ leases[$0] }) else { return nil }
+        return Int(clamping: max(0, (lease.deadline - now).milliseconds / 1000))
+    }
+
+    /// Why it is in no proxy, or why it is there only half; nil: it is, and live.
+    func reason(for instance: Instance, state: InstanceView.State, at now: Instant) -> String? {
+        switch state {
+        case .live:
+            return mode(of: instance) == .observe ? "observe mode: it would be in a proxy" : nil
+        case .draining: return "it was let go of: established connections go on, new ones are refused"
+        case .lost:
+            if case .lost(_, _, let why) = instance.phase { return why }
+            return nil
+        case .guarded: return guardReason(instance)
+        case .container: return "it runs in a container"
+        case .unknown: return "its verdict is unknown; what would settle it: \(instance.judgement.missing ?? "nothing")"
+        case .provisional: return "its registry's answer was not in view, and no probe has found it open yet"
+        case .foreign:
+            let who = instance.holders.first?.registrant?.description ?? "somebody"
+            return "registered by \(who), which neither has this address nor is a registrar"
+        case .waiting: return waitReason(instance)
+        }
+    }
+
+    private func waitReason(_ instance: Instance) -> String {
+        if instance.damped != nil { return "it came and went too often: it waits a minute" }
+        if instance.id.address.v4 == nil { return "a VM with an IPv6 address: only IPv4 is carried yet" }
+        if instance.id.proto != .tcp { return "a VM's UDP service: only TCP is carried yet" }
+        return "a VM, but on which port it lives is not known: no frame and no answer was seen"
+    }
+
+    private func guardReason(_ instance: Instance) -> String {
+        let kept = "gone; the policy of \(instance.service.description.shown) stays on its address until it is removed"
+        let others = instance.holders.filter { $0.counts && $0.service != instance.service }
+        guard let other = others.first else { return kept }
+        return kept + "; the same machine registered it as \(other.service.description.shown) since: that waits"
+    }
+}

@@ -1,0 +1,125 @@
+public import Model
+
+/// One registration of an instance. Several may hold it; it goes when the last one that counts lets go.
+public struct Holder: Hashable, Sendable, Codable {
+    public var service: ServiceID
+    /// The registry's dialect, or "declared".
+    public var registry: String
+    /// What the registry knows it by: Consul's id, etcd's key.
+    public var registration: String
+    /// Name of its lease; nil: it lives until it is deregistered.
+    public var lease: String?
+    public var ttlSeconds: Int?
+    /// Who said it, and the port it was heard on; nil for a declaration.
+    public var registrant: IPAddress?
+    public var port: PortName?
+    /// Its registry's yes was seen, or a probe found it there.
+    public var confirmed: Bool
+    /// Claimed by another address that is no registrar: shown, and nothing else.
+    public var foreign: Bool
+    /// Its lease ran out; a heartbeat brings it back.
+    public var lapsed: Bool
+    public var since: Instant
+
+    var counts: Bool { confirmed && !foreign && !lapsed }
+    var registrationKey: RegistrationKey {
+        RegistrationKey(network: service.network, registry: registry, registration: registration)
+    }
+    var leaseKey: LeaseKey? {
+        guard let lease, let registrant else { return nil }
+        return LeaseKey(network: service.network, registrant: registrant, registry: registry, name: lease)
+    }
+}
+
+/// What a registry knows a registration by. Guests may use the same one, each at its own Consul agent.
+struct RegistrationKey: Hashable, Sendable {
+    let network: NetworkID
+    let registry: String
+    let registration: String
+}
+
+/// A lease is its registrant's: the same name said by another guest is another lease.
+struct LeaseKey: Hashable, Sendable {
+    let network: NetworkID
+    let registrant: IPAddress
+    let registry: String
+    let name: String
+}
+
+struct Lease: Sendable {
+    var ttlSeconds: Int
+    var deadline: Instant
+    var lapsed = false
+    var heard: Instant
+    var instances: Set<InstanceID> = []
+}
+
+/// Where an instance is on its way from being advertised to being gone.
+public enum Phase: Hashable, Sendable, Codable {
+    /// Registered. Whether it is proxied is its verdict's matter.
+    case held
+    /// Let go of, alive: out of balancing, established connections go on.
+    case draining(since: Instant, until: Instant)
+    /// Dead, or its lease lapsed and its connections are done: remembered for a while.
+    case lost(since: Instant, dead: Bool, why: String)
+    /// Gone; the operator's policy stays on its address.
+    case guarded(since: Instant)
+}
+
+struct Instance: Sendable {
+    let id: InstanceID
+    /// Who carries its address; other names of the same instance wait.
+    var service: ServiceID
+    var holders: [Holder] = []
+    var judgement = Judgement(verdict: .unknown, score: 0, evidence: [], place: nil)
+    /// Where its own frames were seen.
+    var heard: Place?
+    /// Where it lives: where it answers, or was heard, or the operator says.
+    var place: Place?
+    /// What the judgement rests on; nil: an answer is awaited.
+    var probe: ProbeResult?
+    var registry: IPAddress?
+    var phase = Phase.held
+    /// Flapping: not before this.
+    var damped: Instant?
+    /// Was in a proxy, or would have been in observe mode, at some time.
+    var carried = false
+    /// Is, now.
+    var live = false
+    /// It answered with an open port: from then on a closed one is a failure.
+    var open = false
+    var failures = 0
+    var asked: Instant?
+    var nextProbe: Instant?
+    /// Restored, and its port not seen since the start.
+    var graceUntil: Instant?
+    /// Dead or lapsed: remembered until then.
+    var forgetAt: Instant?
+    /// Seen elsewhere, too soon after the last time to ask again at once.
+    var sighted: Place?
+    var movedAt: Instant?
+    var recorded: Fleet.InstanceRecord?
+    /// As the indexes know it.
+    var indexedPort: PortName?
+    var indexedNames: Set<ServiceID> = []
+
+    init(id: InstanceID, service: ServiceID) {
+        self.id = id
+        self.service = service
+    }
+
+    var host: HostID { HostID(network: id.network, address: id.address) }
+    var isForeign: Bool { !holders.isEmpty && holders.allSatisfy(\.foreign) }
+    /// Could it be a backend, as far as this version carries?
+    var isCarriable: Bool { judgement.verdict == .vm && id.address.v4 != nil && id.proto == .tcp && place != nil }
+    var isDraining: Bool { if case .draining = phase { true } else { false } }
+    var isLost: Bool { if case .lost = phase { true } else { false } }
+    var isDead: Bool { if case .lost(_, let dead, _) = phase { dead } else { false } }
+    var isGuarded: Bool { if case .guarded = phase { true } else { false } }
+    /// It has a registration that only a heartbeat brings back, and none that waits for something else.
+    var hasLapsed: Bool {
+        holders.contains(where: \.lapsed) && holders.allSatisfy { $0.lapsed || $0.foreign }
+    }
+    /// Whose limits it counts against.
+    var limitPort: PortName? { place?.port ?? holders.lazy.compactMap(\.port).first }
+}

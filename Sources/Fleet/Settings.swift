@@ -1,0 +1,57 @@
+public import Model
+
+extension Fleet {
+    public struct Settings: Sendable {
+        /// What a proxy carries: one service, or all services that the same VMs offer.
+        public enum Grouping: String, Codable, Sendable, CaseIterable { case service, vm }
+
+        public var mode: Mode = .observe
+        public var grouping: Grouping = .service
+        /// Where VIPs are chosen from; a network that is absent gets none.
+        public var vipRanges: [NetworkID: IPv4Prefix] = [:]
+        /// Senders that may register addresses other than their own.
+        public var registrars: Set<IPAddress> = []
+        /// How long established connections to a deregistered instance may go on.
+        public var drain: Duration = .seconds(30)
+        /// After a start nothing restored lapses before this, or one lease time where that is longer.
+        public var restoreGrace: Duration = .seconds(30)
+
+        /// Without probes the role of the port where an instance's own frames were seen decides.
+        public var probing = true
+        /// Between two liveness probes of a VM's instance; nil: none once its verdict stands.
+        public var liveness: Duration? = .seconds(30)
+        /// So many silent probes in a row, and the instance is dead.
+        public var livenessFailures = 3
+        /// Before a silent probe is repeated; doubled each time, up to `probeRetryMaximum`.
+        public var probeRetry: Duration = .milliseconds(500)
+        public var probeRetryMaximum: Duration = .seconds(30)
+        /// How long an instance that died or let its lease lapse is remembered.
+        public var forget: Duration = .seconds(600)
+
+        /// An instance that went away more often than this within a minute waits for a minute when it comes back.
+        public var flapLimit = 3
+
+        public var instancesPerPort = 256
+        public var servicesPerPort = 128
+        /// Of a port to the fabric, where registrars and other nodes' guests speak.
+        public var instancesPerUplink = 8192
+        public var servicesPerUplink = 4096
+        public var instances = 20000
+        public var holdersPerInstance = 8
+        /// Backends of one proxy program: no service has more, and no more are put together in one.
+        public var backendsPerProxy = 256
+        public var workloads = 4096
+        public var refusals = 256
+        /// VIPs kept for services that are gone.
+        public var idleVIPs = 1024
+
+        public init() {}
+
+        /// Longest service name, namespace and registration id, in bytes of UTF-8.
+        static let longestName = 255
+        static let longestRegistration = 1024
+        static let flapWindow: Duration = .seconds(60)
+        /// A lease longer than ten years is for ever, and cannot overflow a deadline.
+        static let longestLease = 315_360_000
+    }
+}
