@@ -17,7 +17,7 @@ public import Registries
 /// - Returns: what was counted.
 @discardableResult
 public func sniff(
-    pcap path: String, registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Limits = Limits(),
+    pcap path: String, registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Ear.Limits = Ear.Limits(),
     write: (String) throws -> Void
 ) throws -> Ear.Counters {
     guard let file = fopen(path, "rb") else { throw SniffError(path: path, cause: String(cString: strerror(errno))) }

@@ -21,7 +21,7 @@ final class Conversation {
 
     private typealias Stream = TCPStream<Origin>
     private let place: RegistryPlace
-    private let limits: Limits
+    private let limits: Ear.Limits
     private var requests: Stream
     private var answers: Stream
     /// In the order of their answers. Requests go to the last.
@@ -37,7 +37,7 @@ final class Conversation {
     private var errors = 0
 
     /// - Parameter tuple: from the guest to the registry.
-    init(_ tuple: FiveTuple, dialect: any Dialect, limits: Limits) {
+    init(_ tuple: FiveTuple, dialect: any Dialect, limits: Ear.Limits) {
         self.tuple = tuple
         self.dialect = dialect
         self.limits = limits

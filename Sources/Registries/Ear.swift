@@ -23,29 +23,6 @@ public struct RegistryEndpoint: Hashable, Sendable {
     public static var defaults: [RegistryEndpoint] { Kind.allCases.map { RegistryEndpoint(kind: $0) } }
 }
 
-/// What listening may cost.
-public struct Limits: Sendable {
-    public var connections = 4096
-    /// Held back in all connections together: missing segments, bodies, requests without answer.
-    public var bytes = 64 << 20
-    /// Of one message.
-    public var bodyBytes = 1 << 20
-    /// A stream that shows no dialect in its first bytes, this many, is ignored.
-    public var earlyBytes = 4096
-    /// The same where the stream's beginning was not seen: it may have been joined in the middle of a long body.
-    public var joinedBytes = 65_536
-    public var pendingRequests = 256
-    public var parseErrors = 8
-    /// New beginnings that one connection may have under way.
-    public var stretches = 4
-    public var answerTimeout = Duration.seconds(5)
-    /// After a reset: frames that were overtaken by it may still come.
-    public var resetTimeout = Duration.seconds(1)
-    public var stream = TCPStreamLimits()
-
-    public init() {}
-}
-
 /// An advertisement, and the frame that brought its request.
 public struct Heard: Sendable, Equatable {
     public var advertisement: Advertisement
@@ -63,6 +40,29 @@ public struct Heard: Sendable, Equatable {
 ///
 /// It belongs to the thread that first calls `hear`: SwiftNIO's parser runs on an embedded event loop, which does.
 public struct Ear: ~Copyable {
+    /// What listening may cost.
+    public struct Limits: Sendable {
+        public var connections = 4096
+        /// Held back in all connections together: missing segments, bodies, requests without answer.
+        public var bytes = 64 << 20
+        /// Of one message.
+        public var bodyBytes = 1 << 20
+        /// A stream that shows no dialect in its first bytes, this many, is ignored.
+        public var earlyBytes = 4096
+        /// The same where the stream's beginning was not seen: it may have been joined in the middle of a long body.
+        public var joinedBytes = 65_536
+        public var pendingRequests = 256
+        public var parseErrors = 8
+        /// New beginnings that one connection may have under way.
+        public var stretches = 4
+        public var answerTimeout = Duration.seconds(5)
+        /// After a reset: frames that were overtaken by it may still come.
+        public var resetTimeout = Duration.seconds(1)
+        public var stream = TCPStreamLimits()
+
+        public init() {}
+    }
+
     public struct Counters: Sendable, Equatable {
         public var frames = 0
         /// Cut short, no TCP, fragments, or to and from nobody who is listened to.

@@ -49,7 +49,7 @@ final class HTTPExchanges {
 
     private let dialect: any Dialect
     private let place: RegistryPlace
-    private let limits: Limits
+    private let limits: Ear.Limits
     private let requests: EmbeddedChannel
     private let answers: EmbeddedChannel
     private let answerDecoder: HTTPResponseDecoder
@@ -62,7 +62,7 @@ final class HTTPExchanges {
     private var requestBytes = 0
     private var answerBytes = 0
 
-    init?(dialect: any Dialect, place: RegistryPlace, limits: Limits, answersFrom: UInt32?) {
+    init?(dialect: any Dialect, place: RegistryPlace, limits: Ear.Limits, answersFrom: UInt32?) {
         self.dialect = dialect
         self.place = place
         self.limits = limits

@@ -289,7 +289,7 @@ import Testing
     }
 
     @Test("connections and what they hold are bounded, and what is forgotten is told") func bounded() {
-        var limits = Limits()
+        var limits = Ear.Limits()
         limits.connections = 10
         limits.bytes = 200_000
         var listening = Listening(limits: limits)

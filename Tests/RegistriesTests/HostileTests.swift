@@ -8,7 +8,7 @@ import Testing
     @Test("mutated frames never crash the ear, and its state stays bounded", arguments: 0..<24) func mutated(seed: Int)
     {
         var random = SplitMix(seed: UInt64(seed))
-        var limits = Limits()
+        var limits = Ear.Limits()
         limits.connections = 8
         limits.bytes = 100_000
         var listening = Listening(limits: limits)

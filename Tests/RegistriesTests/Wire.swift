@@ -117,7 +117,7 @@ struct Listening: ~Copyable {
     var ear: Ear
     var now = Instant(milliseconds: 1_000_000)
 
-    init(_ registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Limits = Limits()) {
+    init(_ registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Ear.Limits = Ear.Limits()) {
         ear = Ear(registries: registries, limits: limits)
     }
 
