@@ -40,7 +40,7 @@ final class Show {
         settings.mode = "observe"
         settings.mixedRoles = mixedRoles
         settings.containers = ["10.88.3.0/24"]
-        remora = try Remora(settings, on: site, binary: binary)
+        remora = try Remora(settings, on: site.nic, binary: binary)
     }
 
     func play() throws {

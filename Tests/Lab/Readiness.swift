@@ -12,8 +12,7 @@ public enum Readiness {
     ) throws -> Duration {
         let vip = try remora.service(service)["vip"].string.flatMap(Endpoint.init(text:))
         guard let vip else { throw Failure("\(service) has no VIP yet") }
-        // The default of a second between two ARP requests would be all that is measured.
-        try client.sysctl("net.ipv4.neigh.eth0.retrans_time_ms=1")
+        try keepNeighbour(vip.address, of: client)
         let watch = try registry.watch(under: "/services/\(service)/", from: client)
         let event = Moment()
         let answer = Moment()
@@ -30,6 +29,15 @@ public enum Readiness {
         try register()
         let (from, to) = try (event.met("etcd's event"), answer.met("a connection to \(vip)"))
         return to - from
+    }
+
+    /// A second between two ARP requests would be all that is measured: what the client knows of the VIP's MAC address
+    /// stays, and if it knows nothing, it asks a hundred times a second.
+    private static func keepNeighbour(_ address: String, of client: Namespace) throws {
+        try client.sysctl("net.ipv4.neigh.eth0.retrans_time_ms=10")
+        let words = try call(["ip", "neigh", "show", "to", address, "dev", "eth0"], in: client).split(separator: " ")
+        guard let label = words.firstIndex(of: "lladdr"), label + 1 < words.count else { return }
+        try client.ip("neigh replace \(address) lladdr \(words[label + 1]) dev eth0 nud permanent")
     }
 
     /// A moment that one thread meets and another waits for.

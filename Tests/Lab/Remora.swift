@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// The agent under trial on the NIC of a site, and its command line.
+/// The agent under trial in a NIC's namespace, and its command line.
 public final class Remora: Sendable {
     /// What the configuration file says beside paths.
     public struct Settings: Sendable {
@@ -27,10 +27,10 @@ public final class Remora: Sendable {
         ProcessInfo.processInfo.environment["REMORA_BIN"] ?? Lab.sourceRoot + "/.build/release/remora"
 
     /// Writes the configuration; `start` runs the agent.
-    public init(_ settings: Settings = Settings(), on site: Site, binary: String = defaultBinary) throws {
+    public init(_ settings: Settings = Settings(), on nic: Namespace, binary: String = defaultBinary) throws {
         guard access(binary, X_OK) == 0 else { throw Failure("no program \(binary): build it first") }
         self.binary = binary
-        nic = site.nic
+        self.nic = nic
         node = nic.lab.unique(nic.lab.token)
         let directory = nic.lab.directory
         let list = try nic.lab.file("\(node).containers", settings.containers.joined(separator: "\n") + "\n")
@@ -71,6 +71,11 @@ public final class Remora: Sendable {
             guard child.isRunning else { throw Failure("the agent ended at once:\n\(child.lastWords)") }
             return try cli("status").code == 0
         }
+    }
+
+    /// A second agent on the same node and ports. - Returns: how it ended. - Throws: a Failure if it does not end.
+    public func startAnother() throws -> Outcome {
+        try run([binary, "agent", "--config", configuration], in: nic, limit: .seconds(20))
     }
 
     private func running() throws -> Child {

@@ -14,4 +14,4 @@ let missing: String? =
 
 /// Tests with labs of their own, one after another: the machine has few cores, and emulated VMs are slow ones.
 @Suite("the agent in a network", .serialized, .enabled(if: missing == nil, "\(missing ?? "")"))
-enum Networks {}
+struct Networks {}

@@ -27,8 +27,10 @@ start_network() {
 	[ -z "$lab_gateway" ] || ip route add default via "$lab_gateway"
 }
 
-write_pages() {
-	mkdir -p /www/cgi-bin /run /tmp /var/log /dev/shm
+write_files() {
+	mkdir -p /www/cgi-bin /run /tmp /var/log /dev/shm /etc
+	echo root:x:0:0:root:/:/bin/sh >/etc/passwd
+	echo root:x:0: >/etc/group
 	echo "$lab_name" >/www/index.html
 	cat >/www/cgi-bin/who <<-'PAGE'
 		#!/bin/sh
@@ -78,6 +80,7 @@ obey() {
 	register) register "$2" "$3" "$4" ;;
 	silence) silence "$2" ;;
 	deregister) deregister "$2" ;;
+	write) file=$2 && shift 2 && echo "$*" >>"$file" ;;
 	start) shift && ("$@" >/dev/ttyS0 2>&1 </dev/null &) ;;
 	run) shift && "$@" >/dev/ttyS0 2>&1 ;;
 	poweroff) poweroff -f ;;
@@ -90,7 +93,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 settings
 start_network
-write_pages
+write_files
 stty -F "$control" raw -echo
 exec 3<>"$control"
 echo "ok ready" >&3
