@@ -38,6 +38,7 @@ struct BenchLab: ParsableCommand {
         do {
             try measure(in: lab)
         } catch {
+            guard !lab.isEnding else { throw ExitCode(128 + SIGINT) }
             lab.keepLogs()
             lab.tearDown()
             say("\(error)\nlogs: \(lab.logs)")

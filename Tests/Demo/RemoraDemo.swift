@@ -25,6 +25,10 @@ struct RemoraDemo: ParsableCommand {
         do {
             try Show(in: lab, remora: remora, mixedRoles: roles == .mixed, screen: screen).play()
         } catch {
+            guard !lab.isEnding else {
+                lab.tearDown()
+                throw ExitCode(128 + SIGINT)
+            }
             lab.keepLogs()
             screen.failed(error, logs: lab.logs)
             lab.tearDown()

@@ -12,6 +12,8 @@ public final class Lab: Sendable {
     public let logs: String
     private let keeper: Keeper
     private let names = Mutex<[String: Int]>([:])
+    private let children = Mutex<[Child]>([])
+    private let ending = Atomic(false)
 
     private static let count = Mutex(0)
 
@@ -42,7 +44,14 @@ public final class Lab: Sendable {
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
 
     /// Removes everything, and returns when it is gone.
-    public func tearDown() { keeper.finish() }
+    public func tearDown() {
+        ending.store(true, ordering: .relaxed)
+        keeper.finish()
+        for child in children.withLock({ $0 }) { try? child.waitForEnd() }
+    }
+
+    /// Whether `tearDown` was called: what fails from then on is of no interest.
+    public var isEnding: Bool { ending.load(ordering: .relaxed) }
 
     public func keepLogs() { _ = FileManager.default.createFile(atPath: logs + "/keep", contents: nil) }
 
@@ -65,8 +74,10 @@ public final class Lab: Sendable {
     public func start(
         _ words: [String], as name: String, in namespace: Namespace, environment: [String: String] = [:]
     ) throws -> Child {
-        try Child(
-            name: name, words, environment: environment, in: namespace, log: "\(logs)/\(unique(name + ".log"))")
+        let log = "\(logs)/\(unique(name + ".log"))"
+        let child = try Child(name: name, words, environment: environment, in: namespace, log: log)
+        children.withLock { $0.append(child) }
+        return child
     }
 
     /// Writes a file into `directory`. - Returns: its path.
