@@ -44,13 +44,13 @@ let package = Package(
         // Rooms with effects.
         room("BPFRuntime", ["CLibBPF", "CRemoraABI"]),
         room("Netlink", ["Model", "CLibMNL"]),
-        room("Prober", ["Model", "Packets"]),
+        room("Prober", ["Model", "Packets", "CLibMNL"]),
         room("Dataplane", ["Model", "Policy", "BPFRuntime", "CRemoraABI", "CBPFObjects"]),
         room(
             "Agent",
             [
                 "Model", "Packets", "Registries", "Classifier", "Policy", "Fleet", "Netlink", "Prober", "Dataplane",
-                "CZlib", lifecycle, log, "Yams", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
+                "CRemoraABI", "CZlib", lifecycle, log, "Yams", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
             ]),
         .executableTarget(
             name: "remora",
@@ -61,6 +61,8 @@ let package = Package(
         tests("RegistriesTests", ["Registries"]),
         tests("FleetTests", ["Fleet", "Classifier", "Policy"]),
         tests("DataplaneTests", ["Dataplane"]),
+        tests("NetlinkTests", ["Netlink"]),
+        tests("ProberTests", ["Prober", "Packets"]),
         tests("AgentTests", ["Agent"]),
         // Namespaces, virtual machines and containers to try the binary in, and what is tried.
         .target(name: "CLab", path: "Tests/CLab"),

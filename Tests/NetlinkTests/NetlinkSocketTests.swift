@@ -1,0 +1,118 @@
+import Foundation
+import Glibc
+import Model
+import Synchronization
+import Testing
+
+@testable import Netlink
+
+/// With the kernel's own tables, in a network namespace of the test's thread.
+@Suite("The kernel's tables") struct NetlinkSocketTests {
+    @Test("the loopback device is there") func loopback() throws {
+        let links = try NetlinkSocket.links()
+        let loopback = try #require(links.first { $0.name.description == "lo" })
+        #expect(loopback.index == 1)
+        #expect(loopback.mac == MACAddress(bits: 0))
+    }
+
+    @Test("tables of neighbours can be read", arguments: [Neighbour.Table.bridge, .ipv4, .ipv6])
+    func neighbours(table: Neighbour.Table) throws {
+        #expect(try NetlinkSocket.neighbours(table).allSatisfy { $0.table == table })
+    }
+
+    @Test("a veth that comes, goes up and goes is followed", .enabled(if: geteuid() == 0, "needs root"))
+    func follow() async throws {
+        let seen = try await Self.inNamespace {
+            var socket = try NetlinkSocket()
+            #expect(try socket.read().isEmpty)
+            try Self.ip("link add up0 type veth peer name vm0")
+            let born = try Self.drain(&socket)
+            try Self.ip("link set up0 up")
+            try Self.ip("link set vm0 up")
+            try Self.ip("neigh add 10.9.9.9 lladdr 02:00:00:00:00:09 dev up0")
+            let up = try Self.drain(&socket)
+            let dumped = try NetlinkSocket.links()
+            let table = try NetlinkSocket.neighbours(.ipv4)
+            try Self.ip("link del up0")
+            return Seen(born: born, up: up, gone: try Self.drain(&socket), dumped: dumped, table: table)
+        }
+        let up0 = try #require(seen.dumped.first { $0.name.description == "up0" })
+        let vm0 = try #require(seen.dumped.first { $0.name.description == "vm0" })
+        #expect(up0.kind == "veth" && up0.peer == vm0.index && vm0.peer == up0.index && up0.peerNamespace == nil)
+        #expect(up0.isUp && up0.hasCarrier && up0.state == .up && up0.mac != nil)
+        #expect(
+            seen.born.contains { if case .link(let link) = $0 { link.name == up0.name && !link.isUp } else { false } })
+        #expect(seen.up.contains { if case .link(let link) = $0 { link == up0 } else { false } })
+        let neighbour = seen.table.first { $0.address == IPAddress("10.9.9.9") }
+        #expect(neighbour?.mac == MACAddress("02:00:00:00:00:09") && neighbour?.isPermanent == true)
+        #expect(
+            seen.up.contains {
+                if case .neighbour(let entry) = $0 { entry.address == neighbour?.address } else { false }
+            })
+        #expect(seen.gone.contains { if case .linkGone(let link) = $0 { link.index == vm0.index } else { false } })
+    }
+
+    @Test("a reader that falls behind is told that it missed something", .enabled(if: geteuid() == 0, "needs root"))
+    func overrun() async throws {
+        let events = try await Self.inNamespace {
+            var socket = try NetlinkSocket(receiveBytes: 1)
+            try Self.ip("link add d0 type veth peer name d1")
+            for mtu in 1000..<1040 { try Self.ip("link set d0 mtu \(mtu)") }
+            var first = try Self.drain(&socket)
+            // Once told, it hears again.
+            try Self.ip("link set d0 mtu 1400")
+            first += try Self.drain(&socket)
+            return first
+        }
+        #expect(events.contains(.overrun))
+        #expect(events.contains { if case .link(let link) = $0 { link.mtu == 1400 } else { false } })
+    }
+
+    struct Seen: Sendable {
+        let born: [NetlinkEvent]
+        let up: [NetlinkEvent]
+        let gone: [NetlinkEvent]
+        let dumped: [Link]
+        let table: [Neighbour]
+    }
+
+    /// Reads until nothing is left: what `ip` caused has been queued by the time it ends.
+    static func drain(_ socket: inout NetlinkSocket) throws -> [NetlinkEvent] {
+        var events: [NetlinkEvent] = []
+        while true {
+            let more = try socket.read()
+            if more.isEmpty { return events }
+            events += more
+        }
+    }
+
+    struct CommandFailed: Error { let command: String }
+
+    static func ip(_ arguments: String) throws {
+        var child = pid_t()
+        let words = ["ip"] + arguments.split(separator: " ").map(String.init)
+        var pointers = words.map { strdup($0) } + [nil]
+        defer { for pointer in pointers { free(pointer) } }
+        var status: Int32 = 0
+        guard posix_spawnp(&child, "ip", nil, nil, &pointers, environ) == 0, waitpid(child, &status, 0) == child,
+            status == 0
+        else { throw CommandFailed(command: words.joined(separator: " ")) }
+    }
+
+    /// CLONE_NEWNET of linux/sched.h, which Glibc leaves out, as it does unshare().
+    private static let newNetwork: Int32 = 0x4000_0000
+
+    /// Runs `body` on a thread of its own in a new network namespace, which ends with the thread.
+    static func inNamespace<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                guard let symbol = dlsym(nil, "unshare"),
+                    unsafeBitCast(symbol, to: (@convention(c) (Int32) -> Int32).self)(newNetwork) == 0
+                else {
+                    return continuation.resume(throwing: CommandFailed(command: "unshare"))
+                }
+                continuation.resume(with: Result { try body() })
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+import Model
+import Packets
+import Testing
+
+@testable import Prober
+
+/// The same numbers every time.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return state ^ (state >> 29)
+    }
+}
+
+@Suite("Probes") struct ProberTests {
+    static let start = Instant(milliseconds: 1_000_000)
+    static let mac = MACAddress(bits: 0x02_00_00_00_00_11)
+
+    static func target(_ last: UInt32 = 11, port: String = "vm0", service: UInt16 = 80) throws -> ProbeTarget {
+        let address = IPv4Address(bits: 0x0a58_0000 + last)
+        let instance = InstanceID(network: NetworkID(0), address: .v4(address), port: service)
+        return try #require(
+            ProbeTarget(
+                instance: instance, port: PortName(port), ifindex: 7, mac: mac, source: IPv4Address(bits: 0x0a58_0002),
+                sourceMAC: MACAddress(bits: 0x02_00_00_00_00_fe)))
+    }
+
+    static func sent(_ steps: [ProbeStep]) -> [ProbeFrame] {
+        steps.compactMap { if case .send(let frame) = $0 { frame } else { nil } }
+    }
+    static func results(_ steps: [ProbeStep]) -> [ProbeResult] {
+        steps.compactMap { if case .finished(_, let result) = $0 { result } else { nil } }
+    }
+    static func expected(_ steps: [ProbeStep]) -> FiveTuple? {
+        steps.compactMap { if case .expect(let tuple) = $0 { tuple } else { nil } }.first
+    }
+    /// The SYN's sequence number, read off the frame.
+    static func sequence(_ frame: ProbeFrame) -> UInt32 { frame.bytes[38..<42].reduce(0) { $0 << 8 | UInt32($1) } }
+
+    static let place = Place(port: PortName("vm0"), role: .vm, mac: mac)
+
+    static func answer(
+        _ steps: [ProbeStep], flags: TCPHeader.Flags, off: UInt32 = 1
+    ) throws -> ProbeAnswer {
+        ProbeAnswer(
+            tuple: try #require(expected(steps)), sequence: 5,
+            acknowledged: sequence(try #require(sent(steps).first)) &+ off, flags: flags, place: place, hopLimit: 64)
+    }
+
+    @Test("the answer is expected before the SYN goes out") func order() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 1)
+        let steps = prober.start(try Self.target(), at: Self.start, using: &random)
+        let tuple = try #require(Self.expected(steps))
+        #expect(tuple.source == IPAddress("10.88.0.11") && tuple.sourcePort == 80)
+        #expect(tuple.destination == IPAddress("10.88.0.2") && tuple.destinationPort >= 32768)
+        guard steps.count == 2, case .expect = steps[0], case .send(let frame) = steps[1] else {
+            Issue.record("\(steps)")
+            return
+        }
+        #expect(frame.ifindex == 7)
+        #expect(Array(frame.bytes.prefix(6)) == Self.mac.bytes)
+        #expect(frame.bytes[47] == 2, "a SYN and nothing else")
+    }
+
+    @Test("a SYN-ACK is reset at once and says open, with where it came from") func open() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 2)
+        let steps = prober.start(try Self.target(), at: Self.start, using: &random)
+        let answer = try Self.answer(steps, flags: [.syn, .ack])
+        let done = prober.answered(answer)
+        #expect(Self.results(done) == [.answered(Self.place, open: true, hopLimit: 64)])
+        #expect(done.contains(.forget(answer.tuple)))
+        let reset = try #require(Self.sent(done).first)
+        #expect(reset.bytes[47] == 4 && Self.sequence(reset) == answer.acknowledged)
+        #expect(prober.count == 0 && prober.answered(answer).isEmpty && prober.counters.strays == 1)
+    }
+
+    @Test("a RST says closed, and is not answered") func closed() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 3)
+        let steps = prober.start(try Self.target(), at: Self.start, using: &random)
+        let done = prober.answered(try Self.answer(steps, flags: [.rst, .ack]))
+        #expect(Self.results(done) == [.answered(Self.place, open: false, hopLimit: 64)])
+        #expect(Self.sent(done).isEmpty)
+    }
+
+    @Test("who did not see the SYN cannot answer it") func forged() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 4)
+        let steps = prober.start(try Self.target(), at: Self.start, using: &random)
+        for forged in [
+            try Self.answer(steps, flags: [.syn, .ack], off: 2), try Self.answer(steps, flags: .rst),
+            try Self.answer(steps, flags: [.syn, .rst, .ack]), try Self.answer(steps, flags: .ack),
+        ] {
+            #expect(prober.answered(forged).isEmpty)
+        }
+        #expect(prober.counters.strays == 4 && prober.count == 1)
+    }
+
+    @Test("a silent guest is asked twice with the same SYN, then called silent") func silence() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 5)
+        let first = prober.start(try Self.target(), at: Self.start, using: &random)
+        #expect(prober.nextDeadline == Self.start + .milliseconds(200))
+        #expect(prober.advance(at: Self.start + .milliseconds(199)).isEmpty)
+        let second = prober.advance(at: Self.start + .milliseconds(200))
+        #expect(Self.sent(second) == Self.sent(first))
+        let third = prober.advance(at: Self.start + .milliseconds(400))
+        #expect(Self.results(third) == [.silent] && Self.sent(third).isEmpty)
+    }
+
+    @Test("an answer that comes late still counts, until it is forgotten") func late() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 6)
+        let steps = prober.start(try Self.target(), at: Self.start, using: &random)
+        _ = prober.advance(at: Self.start + .milliseconds(200))
+        #expect(Self.results(prober.advance(at: Self.start + .milliseconds(400))) == [.silent])
+        let done = prober.answered(try Self.answer(steps, flags: [.syn, .ack]))
+        #expect(Self.results(done) == [.answered(Self.place, open: true, hopLimit: 64)])
+
+        let again = prober.start(try Self.target(), at: Self.start + .seconds(1), using: &random)
+        _ = prober.advance(at: Self.start + .milliseconds(1200))
+        _ = prober.advance(at: Self.start + .milliseconds(1400))
+        #expect(prober.advance(at: Self.start + .milliseconds(3400)) == [.forget(try #require(Self.expected(again)))])
+        #expect(prober.count == 0 && prober.nextDeadline == nil)
+    }
+
+    @Test("a second wish for the same probe joins the first; one by another port replaces it") func joined() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 7)
+        let first = prober.start(try Self.target(), at: Self.start, using: &random)
+        #expect(prober.start(try Self.target(), at: Self.start, using: &random).isEmpty)
+        let moved = prober.start(try Self.target(port: "vm1"), at: Self.start, using: &random)
+        #expect(moved.first == .forget(try #require(Self.expected(first))))
+        #expect(Self.sent(moved).count == 1 && prober.count == 1)
+    }
+
+    @Test("one port's rate does not take another's, and all have one rate together") func rates() throws {
+        var settings = Prober.Settings()
+        (settings.rate, settings.ratePerPort, settings.tries) = (100, 10, 1)
+        var prober = Prober(settings: settings, at: Self.start)
+        var random = SeededGenerator(state: 8)
+        var sent = 0
+        for index in 0..<50 {
+            sent += Self.sent(prober.start(try Self.target(UInt32(index)), at: Self.start, using: &random)).count
+        }
+        #expect(sent == 20)
+        #expect(Self.sent(prober.start(try Self.target(99, port: "vm1"), at: Self.start, using: &random)).count == 1)
+        // What had to wait goes out at the rate, when its turn comes.
+        #expect(prober.nextDeadline == Self.start + .milliseconds(100))
+        var now = Self.start
+        for step in 1...30 {
+            now = Self.start + .milliseconds(100 * step)
+            sent += Self.sent(prober.advance(at: now)).count
+        }
+        #expect(sent == 50)
+        for port in 0..<60 {
+            for index in 0..<4 {
+                let target = try Self.target(UInt32(1000 + port * 4 + index), port: "p\(port)")
+                sent += Self.sent(prober.start(target, at: now, using: &random)).count
+            }
+        }
+        // The burst of all, less the one that just went out.
+        #expect(sent == 50 + 199)
+    }
+
+    @Test("outstanding probes are bounded, and a probe that was refused says so") func bounded() throws {
+        var settings = Prober.Settings()
+        settings.outstanding = 3
+        var prober = Prober(settings: settings, at: Self.start)
+        var random = SeededGenerator(state: 9)
+        for index in 0..<3 { _ = prober.start(try Self.target(UInt32(index)), at: Self.start, using: &random) }
+        let refused = prober.start(try Self.target(9), at: Self.start, using: &random)
+        #expect(Self.results(refused) == [.notSent("too many probes are under way")] && prober.counters.refused == 1)
+    }
+
+    @Test("a port that vanishes ends its probes") func vanished() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 10)
+        let gone = prober.start(try Self.target(1), at: Self.start, using: &random)
+        _ = prober.start(try Self.target(2, port: "vm1"), at: Self.start, using: &random)
+        let steps = prober.portVanished(PortName("vm0"))
+        #expect(steps.first == .forget(try #require(Self.expected(gone))) && steps.count == 2)
+        #expect(prober.count == 1)
+    }
+
+    @Test("ports and sequence numbers of probes do not repeat") func unpredictable() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SystemRandomNumberGenerator()
+        var tuples: Set<FiveTuple> = []
+        var sequences: Set<UInt32> = []
+        for service in 1...200 {
+            let steps = prober.start(try Self.target(service: UInt16(service)), at: Self.start, using: &random)
+            tuples.insert(try #require(Self.expected(steps)))
+            sequences.insert(Self.sequence(try #require(Self.sent(steps).first)))
+        }
+        #expect(tuples.count == 200 && sequences.count > 195 && Set(tuples.map(\.destinationPort)).count > 150)
+    }
+
+    @Test("after any sequence of events each probe ends once, and nothing is kept") func sequences() throws {
+        for seed in 1...40 as ClosedRange<UInt64> {
+            var random = SeededGenerator(state: seed)
+            var settings = Prober.Settings()
+            (settings.outstanding, settings.ratePerPort, settings.rate) = (20, 15, 40)
+            var prober = Prober(settings: settings, at: Self.start)
+            var now = Self.start
+            var expected: Set<FiveTuple> = []
+            var finished = 0
+            var started = 0
+            func play(_ steps: [ProbeStep]) {
+                for step in steps {
+                    switch step {
+                    case .expect(let tuple): #expect(expected.insert(tuple).inserted)
+                    case .forget(let tuple): #expect(expected.remove(tuple) != nil)
+                    case .finished: finished += 1
+                    case .send: break
+                    }
+                }
+            }
+            for _ in 0..<300 {
+                now = now + .milliseconds(Int64.random(in: 0...120, using: &random))
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0, 1:
+                    let port = "vm\(Int.random(in: 0..<3, using: &random))"
+                    started += 1
+                    let target = try Self.target(.random(in: 0..<30, using: &random), port: port)
+                    play(prober.start(target, at: now, using: &random))
+                case 2: play(prober.advance(at: now))
+                default: play(prober.portVanished(PortName("vm\(Int.random(in: 0..<3, using: &random))")))
+                }
+                #expect(prober.count == expected.count && prober.count <= 20)
+            }
+            while let next = prober.nextDeadline {
+                now = max(now, next)
+                play(prober.advance(at: now))
+            }
+            #expect(expected.isEmpty && prober.count == 0 && finished <= started && finished > 0)
+        }
+    }
+}
