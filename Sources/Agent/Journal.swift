@@ -64,13 +64,6 @@ struct Journal: ~Copyable, Sendable {
         return Opened(journal: journal, records: reading.records, notices: notices)
     }
 
-    private init(path: String, descriptor: Int32, length: Int, count: Int) {
-        self.path = path
-        self.descriptor = descriptor
-        self.length = length
-        self.count = count
-    }
-
     /// Writes the records and waits until they are on the disk. On an error none of them is in the file.
     mutating func append(_ records: [Fleet.Record]) throws(JournalError) {
         guard !records.isEmpty else { return }
@@ -118,7 +111,9 @@ struct Journal: ~Copyable, Sendable {
     private mutating func write(_ bytes: Data, _ operation: String) throws(JournalError) {
         var done = 0
         while done < bytes.count {
-            let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: done), $0.count - done) }
+            let written = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress?.advanced(by: done), $0.count - done)
+            }
             if written < 0, errno == EINTR { continue }
             guard written > 0 else { return try undo(operation) }
             done += written
@@ -143,7 +138,8 @@ struct Journal: ~Copyable, Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw failure("open", path) }
         guard status.st_size <= Self.longest else {
-            throw JournalError(code: .tooLarge, operation: "open", path: path, cause: "it is \(status.st_size) bytes long")
+            throw JournalError(
+                code: .tooLarge, operation: "open", path: path, cause: "it is \(status.st_size) bytes long")
         }
         var bytes = Data(count: Int(status.st_size))
         var done = 0
@@ -182,7 +178,8 @@ struct Journal: ~Copyable, Sendable {
     private static func opened(_ path: String, _ flags: Int32, _ operation: String) throws(JournalError) -> Int32 {
         let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
-            throw JournalError(code: .unreadable, operation: operation, path: path, cause: String(cString: strerror(errno)))
+            throw JournalError(
+                code: .unreadable, operation: operation, path: path, cause: String(cString: strerror(errno)))
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             _ = Glibc.close(descriptor)

@@ -79,7 +79,8 @@ struct JournalReading {
     func notices(path: String) -> [String] {
         var notices: [String] = []
         if let version, version < Journal.version {
-            notices.append("journal \(path) has the older format \(version): it is written anew in format \(Journal.version)")
+            notices.append(
+                "journal \(path) has the older format \(version): it is written anew in format \(Journal.version)")
         }
         if version == nil, damaged == 0 { notices.append("journal \(path) has no header: it is written anew") }
         if damaged > 0 {

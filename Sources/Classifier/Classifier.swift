@@ -93,7 +93,9 @@ public enum Classifier {
     /// Frames and answers come from two machines. A router stands between on an uplink, so its MAC tells nothing;
     /// the same MAC on another port is a machine that was moved.
     private static func isStranger(heard: Place?, probe: ProbeResult?) -> Bool {
-        guard let heard, let place = answer(of: probe), heard.role != .uplink, place.role != .uplink else { return false }
+        guard let heard, let place = answer(of: probe), heard.role != .uplink, place.role != .uplink else {
+            return false
+        }
         return heard.mac != place.mac
     }
 

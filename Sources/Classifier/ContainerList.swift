@@ -84,8 +84,10 @@ extension ContainerList {
         for bytes in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
             number += 1
             let content = bytes.prefix { $0 != UInt8(ascii: "#") }
-            let words = content.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
-                .map { String(decoding: $0, as: UTF8.self) }
+            let words = content.split {
+                $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r")
+            }
+            .map { String(decoding: $0, as: UTF8.self) }
             guard !words.isEmpty else { continue }
             if let cause = read(words) {
                 let shown = String(decoding: content.prefix(80).filter { $0 >= 32 }, as: UTF8.self)

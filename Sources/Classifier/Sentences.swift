@@ -3,12 +3,12 @@ import Model
 /// Evidence in words, for `remora explain`.
 extension Classifier {
     static func sentence(for heard: Place) -> String {
-        let where_ = "its own frames came in by \(heard.port) from \(heard.mac)"
+        let seen = "its own frames came in by \(heard.port) from \(heard.mac)"
         return switch heard.role {
-        case .vm: "\(where_), a port that leads to a VM"
-        case .container: "\(where_), a port that leads to the container network"
-        case .mixed: "\(where_), whose role is mixed: no evidence"
-        case .uplink: "\(where_), an uplink: no evidence"
+        case .vm: "\(seen), a port that leads to a VM"
+        case .container: "\(seen), a port that leads to the container network"
+        case .mixed: "\(seen), whose role is mixed: no evidence"
+        case .uplink: "\(seen), an uplink: no evidence"
         }
     }
 

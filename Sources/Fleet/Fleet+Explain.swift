@@ -22,8 +22,9 @@ extension Fleet {
                     ]))
         }
         for refusal in refusalTable.values
-        where refusal.service == text || asked.address.map({ $0 == refusal.source || $0.description == refusal.address })
-            ?? false
+        where refusal.service == text
+            || asked.address.map({ $0 == refusal.source || $0.description == refusal.address })
+                ?? false
         {
             explanations.append(
                 Explanation(

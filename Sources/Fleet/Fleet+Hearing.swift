@@ -97,7 +97,9 @@ extension Fleet {
             if here.count >= instanceLimit, !dropOldestLost(of: here) {
                 return "port \(hearing.port) has \(instanceLimit) instances, its limit"
             }
-            if instances.count >= settings.instances { return "this NIC has \(settings.instances) instances, its limit" }
+            if instances.count >= settings.instances {
+                return "this NIC has \(settings.instances) instances, its limit"
+            }
         }
         let services = servicesByPort[hearing.port] ?? [:]
         if services[claim.service] == nil, services.count >= serviceLimit {
@@ -125,7 +127,9 @@ extension Fleet {
 
     private mutating func deregister(_ hearing: Hearing, at now: Instant) {
         let said = hearing.advertisement
-        if said.key == nil, said.id == nil, let lease = said.leaseId { return revoke("lease:\(lease)", hearing, at: now) }
+        if said.key == nil, said.id == nil, let lease = said.leaseId {
+            return revoke("lease:\(lease)", hearing, at: now)
+        }
         guard let registration = try? Claim.registration(of: said) else { return }
         let key = RegistrationKey(network: hearing.network, registry: said.registry, registration: registration)
         guard let held = byRegistration[key] else { return }
@@ -146,6 +150,25 @@ extension Fleet {
 
     private func speaksFromItsPort(_ hearing: Hearing, _ id: InstanceID) -> Bool {
         instances[id]?.holders.contains { $0.registrant == hearing.source && $0.port == hearing.port } ?? false
+    }
+
+    /// What a registry holds, asked of it outright: whatever else was held by it on this network is let go.
+    ///
+    /// - Parameters:
+    ///   - registrations: ids (Consul) or keys (etcd).
+    ///   - asked: when the question was sent. What was registered later is not judged by the answer.
+    public mutating func listed(
+        registry: String, network: NetworkID, registrations: Set<String>, asked: Instant, at now: Instant
+    ) -> [Action] {
+        let gone = byRegistration.keys.filter {
+            $0.registry == registry && $0.network == network && !registrations.contains($0.registration)
+        }
+        for key in gone {
+            for id in (byRegistration[key] ?? [:]).values {
+                release(id) { $0.registrationKey == key && $0.since < asked }
+            }
+        }
+        return finish(at: now)
     }
 
     /// etcd: everything that hangs on the lease goes with it.
@@ -169,14 +192,20 @@ extension Fleet {
         let said = hearing.advertisement
         guard let key = renewedLease(hearing), var lease = leases[key] else { return }
         guard let first = lease.instances.first, speaksFromItsPort(hearing, first) else { return }
-        if let ttl = said.ttlSeconds, ttl > 0 { lease.ttlSeconds = min(ttl, Settings.longestLease) }
+        var shorter = false
+        if let ttl = said.ttlSeconds, ttl > 0 {
+            shorter = ttl < lease.ttlSeconds ?? 0
+            lease.ttlSeconds = min(ttl, Settings.longestLease)
+        }
         lease.heard = now
-        lease.deadline = now + .seconds(lease.ttlSeconds)
+        // The timer stays where it is: `lapse` looks at the deadline when it goes off.
+        let timed = lease.deadline != nil && !lease.lapsed
+        lease.deadline = lease.ttlSeconds.map { now + .seconds($0) }
         let revived = lease.lapsed
         lease.lapsed = false
         leases[key] = lease
+        if !timed || shorter { timers.set(.lease(key), lease.deadline) }
         guard revived else { return }
-        timers.set(.lease(key), lease.deadline)
         for id in lease.instances { markLapsed(false, on: id, lease: key) }
     }
 

@@ -86,9 +86,9 @@ extension Fleet {
         // that had lapsed is plainly alive again.
         var lease = leases[key]
         if lease == nil || lease?.lapsed == true || key.name.hasPrefix("check:") {
-            guard let ttl = holder.ttlSeconds else { return }
+            let ttl = holder.ttlSeconds ?? lease?.ttlSeconds
             let revived = lease?.lapsed == true
-            let deadline = now + .seconds(ttl)
+            let deadline = ttl.map { now + .seconds($0) }
             lease = Lease(ttlSeconds: ttl, deadline: deadline, heard: now, instances: lease?.instances ?? [])
             timers.set(.lease(key), deadline)
             if revived { for other in lease?.instances ?? [] { markLapsed(false, on: other, lease: key) } }
@@ -126,7 +126,7 @@ extension Fleet {
     /// A lease's time may be over: heartbeats move its deadline without touching the timer.
     mutating func lapse(_ key: LeaseKey, at now: Instant) {
         guard let lease = leases[key], !lease.lapsed else { return }
-        guard lease.deadline <= now else { return timers.set(.lease(key), lease.deadline) }
+        guard let deadline = lease.deadline, deadline <= now else { return timers.set(.lease(key), lease.deadline) }
         leases[key]?.lapsed = true
         for id in lease.instances { markLapsed(true, on: id, lease: key) }
     }

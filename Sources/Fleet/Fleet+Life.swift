@@ -2,7 +2,7 @@ public import Model
 
 /// From held to gone, and back.
 extension Fleet {
-    func denies(_ service: ServiceID) -> Bool { policies[service]?.rules.contains { $0.action == .deny } ?? false }
+    func denies(_ service: ServiceID) -> Bool { policies[service]?.denies ?? false }
 
     /// Whose registration carries the instance. The one that does keeps it while any of its holders counts. Where the
     /// operator's policy denies somebody, it never passes to another name: a guest does not shed rules by a new one.
@@ -49,7 +49,7 @@ extension Fleet {
         case .held where held: return .held
         case .held where instance.live: return .draining(since: now, until: now + settings.drain)
         case .held where instance.holders.isEmpty: return end
-        case .held: return instance.hasLapsed ? Self.lapsed(at: now) : .held
+        case .held: return instance.hasLapsed ? Self.lapsed(at: now) : end ?? .held
         case .draining where instance.judgement.verdict != .vm: return instance.holders.isEmpty ? nil : .held
         case .draining(let since, let until) where held:
             instance.damped = instance.damped ?? dampedUntil(instance.id, at: now)
@@ -132,11 +132,15 @@ extension Fleet {
         update(id) { $0.forgetAt = again }
     }
 
-    /// After a start its port was to come back within this time.
+    /// After a start it had this time to answer, and its port to come back.
     private mutating func outOfGrace(_ id: InstanceID, at now: Instant) {
         update(id) { $0.graceUntil = nil }
-        guard let place = instances[id]?.place, ports[place.port]?.up != true else { return }
-        lose(id, "port \(place.port) has not come back since the start", at: now)
+        guard let instance = instances[id], let place = instance.place else { return }
+        if ports[place.port]?.up != true {
+            lose(id, "port \(place.port) has not come back since the start", at: now)
+        } else if instance.failures >= settings.livenessFailures {
+            lose(id, "it has not answered since the start", at: now)
+        }
     }
 
     /// The open flows of every instance that has any. One that is draining and has none is gone.

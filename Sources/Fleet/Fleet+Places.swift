@@ -11,12 +11,12 @@ extension Fleet {
     ) -> [Action] {
         let before = ports[name]
         ports[name] = Port(role: role, network: network, up: up, mode: mode)
+        if before?.role != role { relabel(name, role, at: now) }
         if before?.mode != mode { dirty.formUnion(services(on: name)) }
         if !up, role != .uplink {
             loseAll(on: name, "port \(name) has no carrier", at: now)
         } else if up, before?.up != true {
             for id in byPort[name] ?? [] {
-                update(id) { $0.graceUntil = nil }
                 guard let instance = instances[id], instance.isDead else { continue }
                 if settings.probing { ask(id, via: instance.place, at: now) } else { revive(id) }
             }
@@ -29,6 +29,25 @@ extension Fleet {
         guard let port = ports.removeValue(forKey: name) else { return [] }
         if port.role != .uplink { loseAll(on: name, "port \(name) is gone", at: now) }
         return finish(at: now)
+    }
+
+    /// The configuration gives the port another role than it had when evidence was found on it.
+    private mutating func relabel(_ name: PortName, _ role: PortRole, at now: Instant) {
+        func relabelled(_ place: Place?) -> Place? {
+            guard let place, place.port == name else { return place }
+            return Place(port: name, role: role, mac: place.mac)
+        }
+        for id in byPort[name] ?? [] {
+            update(id) { instance in
+                instance.heard = relabelled(instance.heard)
+                instance.place = relabelled(instance.place)
+                if case .answered(let place, let open, let hops) = instance.probe, let new = relabelled(place) {
+                    instance.probe = .answered(new, open: open, hopLimit: hops)
+                }
+            }
+            if let host = instances[id]?.host { bindings[host] = relabelled(bindings[host]) }
+            judge(id, at: now)
+        }
     }
 
     private mutating func loseAll(on name: PortName, _ why: String, at now: Instant) {

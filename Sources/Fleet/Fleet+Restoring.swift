@@ -35,6 +35,7 @@ extension Fleet {
         case .held, .guarded: break
         }
         instance.holders.removeAll { $0.registrant == nil && declarations[record.id] == nil }
+        reindex(&instance)
         instances[record.id] = instance
         byHost[instance.host, default: []].insert(record.id)
         if let heard = instance.heard { bindings[instance.host] = heard }
@@ -44,9 +45,9 @@ extension Fleet {
 
     private mutating func restore(_ holder: Holder, _ id: InstanceID, at now: Instant) {
         index(holder, id)
-        guard let key = holder.leaseKey, let ttl = holder.ttlSeconds else { return }
-        var lease = leases[key] ?? Lease(ttlSeconds: ttl, deadline: now, lapsed: holder.lapsed, heard: now)
-        lease.deadline = now + max(.seconds(ttl), settings.restoreGrace)
+        guard let key = holder.leaseKey else { return }
+        var lease = leases[key] ?? Lease(ttlSeconds: holder.ttlSeconds, lapsed: holder.lapsed, heard: now)
+        lease.deadline = lease.ttlSeconds.map { now + max(.seconds($0), settings.restoreGrace) }
         lease.instances.insert(id)
         leases[key] = lease
         if !lease.lapsed { timers.set(.lease(key), lease.deadline) }

@@ -24,7 +24,9 @@ extension Fleet {
         return finish(at: now)
     }
 
-    private mutating func answered(_ id: InstanceID, _ result: ProbeResult, by place: Place, open: Bool, at now: Instant) {
+    private mutating func answered(
+        _ id: InstanceID, _ result: ProbeResult, by place: Place, open: Bool, at now: Instant
+    ) {
         guard let before = instances[id] else { return }
         let moved = before.heard.map { $0.port != place.port && $0.mac == place.mac } ?? false
         update(id) { instance in
@@ -61,13 +63,15 @@ extension Fleet {
             return heard > asked
         }
         let failures = spokeSince ? 1 : instance.failures + 1
-        let next = now + retry(after: failures)
+        // In its grace it is asked often: silence then may be our own ear's, and the last word is near.
+        let restored = instance.graceUntil.map { now < $0 } ?? false
+        let next = now + retry(after: restored ? min(failures, 3) : failures)
         update(id) { instance in
             instance.failures = failures
             instance.nextProbe = next
             if case .answered = instance.probe {} else { instance.probe = .silent }
         }
-        if instance.carried, failures >= settings.livenessFailures {
+        if instance.carried, !restored, failures >= settings.livenessFailures {
             lose(id, "probes fail: \(why)", at: now)
         } else {
             judge(id, at: now)

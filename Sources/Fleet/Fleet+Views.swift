@@ -91,8 +91,8 @@ extension Fleet {
     }
 
     private func leaseLeft(_ holder: Holder, at now: Instant) -> Int? {
-        guard let lease = holder.leaseKey.flatMap({ leases[$0] }) else { return nil }
-        return Int(clamping: max(0, (lease.deadline - now).milliseconds / 1000))
+        guard let deadline = holder.leaseKey.flatMap({ leases[$0]?.deadline }) else { return nil }
+        return Int(clamping: max(0, (deadline - now).milliseconds / 1000))
     }
 
     /// Why it is in no proxy, or why it is there only half; nil: it is, and live.

@@ -47,8 +47,9 @@ struct LeaseKey: Hashable, Sendable {
 }
 
 struct Lease: Sendable {
-    var ttlSeconds: Int
-    var deadline: Instant
+    /// Nil, and no deadline, as long as nobody has said.
+    var ttlSeconds: Int?
+    var deadline: Instant?
     var lapsed = false
     var heard: Instant
     var instances: Set<InstanceID> = []

@@ -79,6 +79,9 @@ public struct PolicyRules: Hashable, Sendable, Codable {
     public var rules: [Rule]
     public init(rules: [Rule] = []) { self.rules = rules }
 
+    /// Does any rule deny? Then the rules stay on an address after its service has gone.
+    public var denies: Bool { rules.contains { $0.action == .deny } }
+
     public struct Rule: Hashable, Sendable, Codable {
         public enum Action: String, Codable, Sendable { case allow, deny }
         public var action: Action

@@ -71,7 +71,4 @@ extension PolicyRules {
         }
         return problems
     }
-
-    /// Does any rule deny? Then the rules stay on an address after its service has gone.
-    public var denies: Bool { rules.contains { $0.action == .deny } }
 }
