@@ -93,6 +93,7 @@ static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet
 	__u32 slot = frontend->service;
 	skb->cb[1] = hook;
 	skb->cb[2] = packet->key.network;
+	skb->cb[3] = packet->l3 - (void *)packet->eth;
 	bpf_tail_call(skb, &proxies, slot);
 	/* no policy can be asked: fail closed */
 	return drop(skb, packet, hook, slot, REMORA_DROP_NO_PROXY);

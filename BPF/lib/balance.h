@@ -33,7 +33,7 @@ static __always_inline struct remora_backend *backend_at(__u32 index)
 	return bpf_map_lookup_elem(&backends, &index);
 }
 
-#define BALANCE_TRIES 8 /* slots looked at when the first leads back to the sender */
+#define BALANCE_TRIES 3 /* slots looked at when the first leads back to the sender */
 
 /* The index of a live backend that is not the sender itself. On failure, the reason as a negative number. */
 static __always_inline int choose_backend(const struct remora_flow_key *key, __u32 service_index)

@@ -66,6 +66,24 @@ static __always_inline enum parsed parse_tcp(struct packet *packet)
 	return PARSED_TCP;
 }
 
+/* The IPv4 packet at `l3`. */
+static __always_inline enum parsed parse_ipv4(struct packet *packet, void *l3)
+{
+	struct iphdr *ip = l3;
+
+	if ((void *)(ip + 1) > packet->end || ip->version != 4 || ip->ihl < 5)
+		return PARSED_BROKEN;
+	packet->ip = ip;
+	packet->key.source = ip->saddr;
+	packet->key.destination = ip->daddr;
+	packet->key.protocol = ip->protocol;
+	if (ip->protocol != IPPROTO_TCP)
+		return PARSED_NOT_TCP;
+	if (ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
+		return PARSED_FRAGMENT;
+	return parse_tcp(packet);
+}
+
 static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *packet)
 {
 	void *cursor = (void *)(long)skb->data;
@@ -87,20 +105,27 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p
 	packet->l3 = cursor;
 	if (packet->ethertype == bpf_htons(ETH_P_ARP))
 		return PARSED_ARP;
-	if (packet->ethertype != bpf_htons(ETH_P_IP))
-		return PARSED_NOT_IPV4;
-	struct iphdr *ip = cursor;
-	if ((void *)(ip + 1) > packet->end || ip->version != 4 || ip->ihl < 5)
+	return packet->ethertype == bpf_htons(ETH_P_IP) ? parse_ipv4(packet, cursor) : PARSED_NOT_IPV4;
+}
+
+#define LONGEST_LINK_HEADER 22 /* Ethernet and two tags */
+
+/* What the port program parsed already: `l3_offset` comes with the tail call. A number that the verifier knows nothing
+ * of, so that it follows one path from here, and not one for each count of tags. */
+static __always_inline enum parsed parse_again(struct __sk_buff *skb, struct packet *packet, __u32 l3_offset)
+{
+	packet->eth = (void *)(long)skb->data;
+	packet->end = (void *)(long)skb->data_end;
+	if (l3_offset > LONGEST_LINK_HEADER || (void *)(packet->eth + 1) > packet->end)
 		return PARSED_BROKEN;
-	packet->ip = ip;
-	packet->key.source = ip->saddr;
-	packet->key.destination = ip->daddr;
-	packet->key.protocol = ip->protocol;
-	if (ip->protocol != IPPROTO_TCP)
-		return PARSED_NOT_TCP;
-	if (ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
-		return PARSED_FRAGMENT;
-	return parse_tcp(packet);
+	return parse_ipv4(packet, (void *)packet->eth + l3_offset);
+}
+
+/* 1 or 0 without a branch: what comes of it is one unknown number to the verifier, not two paths. */
+static __always_inline __u64 nonzero(__u64 value)
+{
+	barrier_var(value); /* or the compiler makes it a comparison again */
+	return (value | -value) >> 63;
 }
 
 static __always_inline struct remora_flow_key reversed(const struct remora_flow_key *key)

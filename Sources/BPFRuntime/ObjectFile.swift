@@ -225,3 +225,12 @@ public struct TestResult: Sendable {
     public let mark: UInt32
     public let nanoseconds: UInt32
 }
+
+/// While it lives, the kernel counts every program's runs and nanoseconds (kernel 5.8).
+public struct RunStatistics: ~Copyable {
+    private let descriptor: Descriptor
+
+    public init() throws(BPFError) {
+        descriptor = Descriptor(try Kernel.call("count what programs cost") { bpf_enable_stats(BPF_STATS_RUN_TIME) })
+    }
+}

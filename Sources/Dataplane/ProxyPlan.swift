@@ -137,10 +137,9 @@ struct ProxyPlan {
 
     private static func value(of prefix: CompiledPrefix, default action: PolicyRules.Rule.Action) -> remora_policy {
         var value = remora_policy()
-        value.count = UInt16(prefix.rules.count)
-        value.default_action = UInt16(code(action).rawValue)
         withUnsafeMutableBytes(of: &value.rules) { raw in
             let target = raw.bindMemory(to: remora_port_rule.self)
+            for index in target.indices { target[index].action = UInt8(code(action).rawValue) }
             for (index, rule) in prefix.rules.enumerated() {
                 target[index].port = (rule.port ?? 0).bigEndian
                 target[index].protocol = rule.proto?.number ?? 0

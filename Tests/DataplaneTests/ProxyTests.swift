@@ -254,7 +254,7 @@ struct ProxyTests {
         let rig = try Rig()
         try rig.plane.apply(Rig.web())
         let whole = Packet(from: client, 5000, to: Rig.vip, 80).bytes
-        for length in 20..<whole.count {
+        for length in 34..<whole.count {
             let (verdict, after, reasons) = try rig.run(Array(whole.prefix(length)))
             #expect(verdict == nextHop)
             #expect(after == Array(whole.prefix(length)))

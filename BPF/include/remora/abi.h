@@ -239,10 +239,9 @@ struct remora_port_rule {
 	__u8 action;    /* enum remora_policy_action */
 };
 
-/* Value of policy: user space has merged the rules of shorter prefixes in, the first match holds. */
+/* Value of policy: the first match holds. User space has merged the rules of shorter prefixes in, and fills the rest
+ * with rules that match everything and say the default. */
 struct remora_policy {
-	__u16 count;
-	__u16 default_action; /* enum remora_policy_action, when none matches */
 	struct remora_port_rule rules[REMORA_MAX_POLICY_RULES];
 };
 
