@@ -63,7 +63,7 @@ let package = Package(
         tests("DataplaneTests", ["Dataplane"]),
         tests("NetlinkTests", ["Netlink"]),
         tests("ProberTests", ["Prober", "Packets"]),
-        tests("AgentTests", ["Agent"]),
+        tests("AgentTests", ["Agent", "remora"]),
         // Namespaces, virtual machines and containers to try the binary in, and what is tried.
         .target(name: "CLab", path: "Tests/CLab"),
         .target(

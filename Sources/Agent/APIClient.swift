@@ -120,7 +120,7 @@ public struct APIClient: NodeOperations {
         } catch {
             answer.fail(error)
             throw OperationError(
-                .unreachable, "connect to \(socket): \(error)",
+                .unreachable, "connect to \(socket): \(APISocket.cause(of: error))",
                 remedy: "is the agent running here, and is this its socket (--socket, --config)? It is root's alone.")
         }
         channel.write(HTTPClientRequestPart.head(Self.head(method, target, length: body.utf8.count)), promise: nil)
@@ -137,7 +137,7 @@ public struct APIClient: NodeOperations {
             }
             return (answer.status, answer.body)
         } catch {
-            throw OperationError(.unreachable, "\(method) \(target) on \(socket): \(error)")
+            throw OperationError(.unreachable, "\(method) \(target) on \(socket): \(APISocket.cause(of: error))")
         }
     }
 

@@ -75,7 +75,8 @@ public struct APIServer: Service {
             return try await bind(bootstrap).get()
         } catch {
             throw OperationError(
-                .failed, "listen on \(name): \(error)", remedy: "is the address this machine's, and free?")
+                .failed, "listen on \(name): \(APISocket.cause(of: error))",
+                remedy: "is the address this machine's, and free?")
         }
     }
 }

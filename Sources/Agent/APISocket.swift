@@ -1,9 +1,15 @@
 internal import Glibc
+internal import NIOCore
 
 /// The path of the agent's Unix socket: who answers there, and how it is taken over.
 enum APISocket {
     /// sockaddr_un has room for 107 bytes; the new socket stands beside the path for a moment.
     static let longestPath = 100
+
+    /// The kernel's word, where it was the kernel's error.
+    static func cause(of error: any Error) -> String {
+        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+    }
 
     /// Where a new socket is bound, before it is renamed into place with its mode set.
     static func aside(_ path: String) -> String { path + ".new" }

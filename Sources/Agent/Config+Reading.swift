@@ -1,5 +1,4 @@
 internal import CRemoraABI
-internal import FoundationEssentials
 internal import Model
 internal import Yams
 
@@ -24,14 +23,11 @@ extension Config {
 
     /// Reads the file at `path`; `hostname` names the node where the file does not.
     public static func load(path: String, hostname: String) throws(ProblemList) -> Config {
-        let bytes: Data
-        do {
-            bytes = try Data(contentsOf: URL(filePath: path))
+        let text: String
+        do throws(FileError) {
+            text = try readText(path, most: YAMLText.longestText)
         } catch {
-            throw ProblemList([Problem(file: path, message: "cannot be read: \(error)")])
-        }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw ProblemList([Problem(file: path, message: "is not UTF-8")])
+            throw ProblemList([Problem(file: path, message: error.cause)])
         }
         return try parse(text, file: path, hostname: hostname)
     }
