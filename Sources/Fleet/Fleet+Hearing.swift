@@ -40,7 +40,7 @@ extension Fleet {
         guard let bound = bindings[host] ?? provenPlace(of: host), bound.port != place.port else { return true }
         // The same frame on its way out, or somebody in the fabric with a guest's address.
         if place.role == .uplink { return false }
-        if bound.role == .uplink || isDead(host, boundTo: bound) {
+        if bound.role == .uplink || isFree(host, boundTo: bound) {
             takeOver(host, by: place, at: now)
             return true
         }
@@ -57,12 +57,13 @@ extension Fleet {
         return nil
     }
 
-    /// Has whoever had this address gone, so that it is free for another?
-    private func isDead(_ host: HostID, boundTo place: Place) -> Bool {
+    /// Has whoever had this address gone, or never been found there, so that it is free for another?
+    private func isFree(_ host: HostID, boundTo place: Place) -> Bool {
         if let port = ports[place.port], !port.up { return true }
         return (byHost[host] ?? []).allSatisfy { id in
             guard let instance = instances[id] else { return true }
             return instance.isDead || instance.isGuarded || instance.isForeign
+                || (instance.judgement.verdict == .unknown && !instance.isDraining)
         }
     }
 
@@ -71,6 +72,7 @@ extension Fleet {
     private mutating func takeOver(_ host: HostID, by place: Place, at now: Instant) {
         bindings[host] = place
         for id in byHost[host] ?? [] {
+            lose(id, "its address is another machine's", at: now)
             release(id) { $0.registrant == host.address }
             update(id) { instance in
                 instance.carried = false
@@ -79,7 +81,7 @@ extension Fleet {
                 instance.heard = nil
                 instance.place = nil
                 instance.nextProbe = now
-                instance.phase = .lost(since: now, dead: true, why: "its address is another machine's")
+                if instance.isGuarded { instance.phase = .lost(since: now, dead: true, why: "taken over") }
             }
             judge(id, at: now)
             settle(id, at: now)
@@ -135,6 +137,8 @@ extension Fleet {
         guard let held = byRegistration[key] else { return }
         if let id = held[hearing.source] {
             guard speaksFromItsPort(hearing, id) else {
+                // On an uplink it is the same frame on its way out.
+                if hearing.role == .uplink { return }
                 return refuse(hearing, "deregistration by another port than the registration's", at: now)
             }
             return release(id) { $0.registrationKey == key && $0.registrant == hearing.source }

@@ -21,7 +21,7 @@ extension Fleet {
         guard add(holder, to: claim.instance, at: now) else {
             return refuse(hearing, "\(settings.holdersPerInstance) registrations hold it already, the limit", at: now)
         }
-        if claim.standing == .own { settleIn(claim.instance, at: hearing.place, now: now) }
+        if claim.standing == .own { settleIn(claim.instance, as: claim.service, at: hearing.place, now: now) }
         if claim.standing != .foreign, let registry = hearing.advertisement.registryIp.flatMap({ IPAddress($0) }) {
             update(claim.instance) { $0.registry = registry }
         }
@@ -31,9 +31,19 @@ extension Fleet {
     }
 
     /// Its own frames were seen here. `bind` has made sure that the address is not another port's.
-    private mutating func settleIn(_ id: InstanceID, at place: Place, now: Instant) {
+    private mutating func settleIn(_ id: InstanceID, as service: ServiceID, at place: Place, now: Instant) {
         guard let known = instances[id] else { return }
         if bindings[known.host] == nil { bindings[known.host] = place }
+        if known.isGuarded, service == known.service {
+            // It returns, perhaps as another machine on the same port: found out as if it were new.
+            let forget = now + settings.forget
+            update(id) { instance in
+                (instance.heard, instance.place, instance.probe, instance.open) = (place, place, nil, false)
+                instance.phase = .lost(since: now, dead: false, why: "it came back, and is not confirmed yet")
+                (instance.forgetAt, instance.asked) = (forget, nil)
+            }
+            return
+        }
         if let old = known.place, old.port == place.port, old.mac != place.mac {
             sighted(known.host, at: place, now: now)
         }

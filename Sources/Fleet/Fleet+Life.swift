@@ -49,7 +49,10 @@ extension Fleet {
         case .held where held: return .held
         case .held where instance.live: return .draining(since: now, until: now + settings.drain)
         case .held where instance.holders.isEmpty: return end
-        case .held: return instance.hasLapsed ? Self.lapsed(at: now) : end ?? .held
+        case .held where instance.hasLapsed:
+            instance.forgetAt = now + settings.forget
+            return Self.lapsed(at: now)
+        case .held: return end ?? .held
         case .draining where instance.judgement.verdict != .vm: return instance.holders.isEmpty ? nil : .held
         case .draining(let since, let until) where held:
             instance.damped = instance.damped ?? dampedUntil(instance.id, at: now)
@@ -93,9 +96,13 @@ extension Fleet {
 
     /// The instance's own timer went off.
     mutating func due(_ id: InstanceID, at now: Instant) {
-        guard let instance = instances[id] else { return }
         touched.insert(id)
-        if let damped = instance.damped, damped <= now { update(id) { $0.damped = nil } }
+        if let damped = instances[id]?.damped, damped <= now {
+            update(id) { $0.damped = nil }
+            // A registration came back meanwhile: it goes from draining to held before its drain ends.
+            settle(id, at: now)
+        }
+        guard let instance = instances[id] else { return }
         if case .draining(_, let until) = instance.phase, until <= now, instance.damped == nil {
             purge(instance)
             drained(id, at: now)

@@ -15,7 +15,11 @@ extension Fleet {
 
     mutating func hold(_ declaration: Declaration, at now: Instant) {
         let id = declaration.instance
-        if instances[id] == nil { create(id, service: declaration.service, at: now) }
+        if let instance = instances[id] {
+            dirty.insert(instance.service)
+        } else {
+            create(id, service: declaration.service, at: now)
+        }
         let holder = Holder(
             service: declaration.service, registry: "declared", registration: id.description, lease: nil,
             ttlSeconds: nil, registrant: nil, port: nil, confirmed: true, foreign: false, lapsed: false, since: now)
@@ -23,6 +27,7 @@ extension Fleet {
             instance.holders.removeAll { $0.registrant == nil }
             // He who may decide goes first.
             instance.holders.insert(holder, at: 0)
+            instance.service = declaration.service
             instance.damped = nil
             if let place = declaration.place { instance.place = place }
         }

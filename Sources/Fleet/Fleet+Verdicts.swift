@@ -16,7 +16,7 @@ extension Fleet {
         case .silent: failed(id, "it does not answer", at: now)
         case .notSent:
             // No evidence either way. What was known before still is.
-            if instance.probe == nil || instance.probe == .silent { update(id) { $0.probe = result } }
+            if instance.probe == nil { update(id) { $0.probe = result } }
             let next = now + settings.probeRetryMaximum
             update(id) { $0.nextProbe = next }
             judge(id, at: now)

@@ -127,6 +127,16 @@ import Testing
         lab.hear(message(.deregister, id: "w"), from: a, on: uplink)
         #expect(lab.state(a) == .live)
         #expect(lab.view(a)?.place == tap0)
+        #expect(lab.fleet.refusals().isEmpty)
+    }
+
+    @Test("another MAC on another port with a live VM's address is not even asked") func strangerSeen() {
+        var lab = Lab()
+        lab.hear(consul("web", id: "w"))
+        let before = lab.probed.count
+        lab.apply(lab.fleet.moved(network: blue, a, to: tap1, at: lab.now))
+        #expect(lab.probed.count == before)
+        #expect(lab.view(a)?.place == tap0)
     }
 
     @Test("an address of a machine that is dead may be another's: nothing of the old one passes to it") func takenOver()
@@ -161,6 +171,9 @@ import Testing
         lab.hear(consul("evil", id: "e"), from: a, on: tap1)
         #expect(lab.state(a) == .unknown)
         #expect(lab.loaded.isEmpty)
+        lab.hear(consul("web", id: "w"))
+        #expect(lab.backends("web") == [a: .live], "the owner is not kept out by it")
+        #expect(lab.backends("evil").isEmpty)
     }
 }
 

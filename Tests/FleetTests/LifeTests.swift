@@ -109,6 +109,15 @@ import Testing
         #expect(lab.state(a) == .draining)
     }
 
+    @Test("a container whose lease lapses is forgotten in time too") func container() {
+        var lab = Lab()
+        lab.hear(etcd("web", "1"), from: c, on: cni)
+        lab.wait(.seconds(11))
+        #expect(lab.state(c) == .lost)
+        lab.wait(.seconds(600))
+        #expect(lab.state(c) == nil)
+    }
+
     @Test("revoking an etcd lease deregisters everything on it") func revoke() {
         var lab = Lab()
         lab.hear(etcd("web", "1", port: 80))

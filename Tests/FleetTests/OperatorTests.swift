@@ -112,6 +112,31 @@ import Testing
         #expect(lab.vip("web") != nil)
     }
 
+    @Test("a service that returns on another machine at the same port gets that machine's MAC") func returnsElsewhere()
+    {
+        var lab = Lab()
+        lab.hear(consul("web", id: "w"))
+        lab.deny("web")
+        lab.hear(message(.deregister, id: "w"))
+        lab.wait(.seconds(100))
+        let place = Place(port: tap0.port, role: .vm, mac: MACAddress(bits: 0x0200_0000_0088))
+        lab.machines[a] = place
+        lab.hear(consul("web", id: "w"), from: a, on: place)
+        #expect(lab.proxy("web")?.services.first?.backends.first?.mac == place.mac)
+        #expect(lab.state(a) == .live)
+    }
+
+    @Test("the operator may give a guarded address to another service") func reassigned() {
+        var lab = Lab()
+        lab.hear(consul("web", id: "w"))
+        lab.deny("web")
+        lab.hear(message(.deregister, id: "w"))
+        lab.wait(.seconds(100))
+        lab.declare("db", a)
+        #expect(lab.backends("web").isEmpty)
+        #expect(lab.backends("db") == [a: .live])
+    }
+
     @Test("a powered-off VM's address stays under its policy") func deadGuard() {
         var lab = Lab()
         lab.hear(consul("web", id: "w"))

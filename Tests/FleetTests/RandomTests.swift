@@ -1,13 +1,15 @@
 import Classifier
-import Fleet
 import Model
 import Testing
+
+@testable import Fleet
 
 /// Whatever happens in whatever order, some things hold. Each seed is one history.
 @Suite struct RandomTests {
     func check(_ lab: Lab, _ seed: Int) {
         let wanted = Dictionary(uniqueKeysWithValues: lab.fleet.wanted.map { ($0.id, $0) })
-        #expect(lab.loaded == wanted, "seed \(seed): loads and unloads replay to what is wanted")
+        let same = lab.loaded == wanted
+        #expect(same, "seed \(seed): loads and unloads replay to what is wanted")
         let views = Dictionary(uniqueKeysWithValues: lab.fleet.instances(at: lab.now).map { ($0.instance, $0) })
         var frontends: Set<ServiceSpec.Frontend> = []
         for service in wanted.values.flatMap(\.services) {
@@ -25,6 +27,35 @@ import Testing
         }
     }
 
+    /// The indexes say what the instances say, and hold nothing that is gone.
+    func audit(_ fleet: Fleet, _ now: Instant, _ seed: Int) {
+        var holders: [RegistrationKey: Set<IPAddress>] = [:]
+        var leases: [LeaseKey: Set<InstanceID>] = [:]
+        var services: [PortName: [ServiceID: Int]] = [:]
+        for instance in fleet.instances.values {
+            for holder in instance.holders {
+                if let registrant = holder.registrant {
+                    holders[holder.registrationKey, default: []].insert(registrant)
+                }
+                if let key = holder.leaseKey { leases[key, default: []].insert(instance.id) }
+                if let port = holder.port { services[port, default: [:]][holder.service, default: 0] += 1 }
+            }
+        }
+        #expect(fleet.byRegistration.mapValues { Set($0.keys) } == holders, "seed \(seed)")
+        #expect(fleet.leases.mapValues(\.instances) == leases, "seed \(seed)")
+        #expect(fleet.servicesByPort == services, "seed \(seed)")
+        #expect(Set(fleet.byHost.values.joined()) == Set(fleet.instances.keys), "seed \(seed)")
+        #expect(Set(fleet.byService.values.joined()) == Set(fleet.instances.keys), "seed \(seed)")
+        #expect(Set(fleet.byPort.values.joined()).isSubset(of: fleet.instances.keys), "seed \(seed)")
+        #expect(Set(fleet.bindings.keys).isSubset(of: fleet.byHost.keys), "seed \(seed)")
+        #expect(fleet.draining == Set(fleet.instances.values.filter(\.isDraining).map(\.id)), "seed \(seed)")
+        #expect(fleet.emittedOf.values.joined().count == fleet.emitted.count, "seed \(seed)")
+        #expect(fleet.touched.isEmpty && fleet.dirty.isEmpty && fleet.probes.isEmpty && fleet.records.isEmpty)
+        var ticked = fleet
+        _ = ticked.tick(at: now)
+        #expect(ticked.nextDeadline.map { $0 > now } ?? true, "seed \(seed): what was due is done")
+    }
+
     @Test("any history keeps the invariants, and restores to what it was", arguments: 0..<60) func histories(seed: Int)
     {
         var dice = Dice(state: UInt64(seed))
@@ -38,6 +69,7 @@ import Testing
         for _ in 0..<250 {
             step(&lab, &dice)
             check(lab, seed)
+            audit(lab.fleet, lab.now, seed)
         }
         let again = Lab(lab.fleet.settings, restoring: lab.journal, ports: [tap0, tap1, cni])
         check(again, seed)
