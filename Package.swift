@@ -33,6 +33,7 @@ let package = Package(
         .systemLibrary(name: "CLibBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
         .systemLibrary(name: "CLibMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .target(name: "CBPFObjects", cSettings: [.unsafeFlags(["-std=c23"])]),
         // Pure rooms: no clock, kernel, socket or await inside.
         room("Model", []),
@@ -50,7 +51,7 @@ let package = Package(
             "Agent",
             [
                 "Model", "Packets", "Registries", "Classifier", "Policy", "Fleet", "Netlink", "Prober", "Dataplane",
-                "CRemoraABI", "CZlib", lifecycle, log, "Yams", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
+                "CRemoraABI", "CLinux", "CZlib", lifecycle, log, "Yams", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
             ]),
         .executableTarget(
             name: "remora",

@@ -81,10 +81,10 @@ static __always_inline int established(struct __sk_buff *skb, struct packet *pac
 static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet, __u32 hook)
 {
 	struct remora_frontend_key key = {
-		.address = packet->key.destination,
-		.port = packet->key.destination_port,
-		.network = packet->key.network,
-		.protocol = packet->key.protocol,
+	    .address = packet->key.destination,
+	    .port = packet->key.destination_port,
+	    .network = packet->key.network,
+	    .protocol = packet->key.protocol,
 	};
 	struct remora_frontend *frontend = bpf_map_lookup_elem(&frontends, &key);
 

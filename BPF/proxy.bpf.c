@@ -21,8 +21,8 @@ struct decision {
 	struct remora_backend *backend;
 	__u32 backend_index;
 	__u32 hook;
-	struct remora_flow flow;           /* what the packet's direction becomes */
-	struct remora_flow answer;         /* and the other one */
+	struct remora_flow flow;   /* what the packet's direction becomes */
+	struct remora_flow answer; /* and the other one */
 	struct remora_flow_key answer_key;
 };
 
@@ -35,10 +35,10 @@ static __always_inline __u32 at_egress(const struct decision *decision)
 static __always_inline struct remora_frontend *find_frontend(const struct remora_flow_key *key)
 {
 	struct remora_frontend_key destination = {
-		.address = key->destination,
-		.port = key->destination_port,
-		.network = key->network,
-		.protocol = key->protocol,
+	    .address = key->destination,
+	    .port = key->destination_port,
+	    .network = key->network,
+	    .protocol = key->protocol,
 	};
 
 	return bpf_map_lookup_elem(&frontends, &destination);
@@ -96,11 +96,11 @@ static __always_inline void plan_answer(struct decision *decision)
 		answer->forwarding = port->forwarding * (at_egress(decision) ^ 1);
 	}
 	decision->answer_key = (struct remora_flow_key){
-		.source = decision->flow.destination,
-		.destination = key->source,
-		.source_port = decision->flow.destination_port,
-		.network = key->network,
-		.protocol = key->protocol,
+	    .source = decision->flow.destination,
+	    .destination = key->source,
+	    .source_port = decision->flow.destination_port,
+	    .network = key->network,
+	    .protocol = key->protocol,
 	};
 }
 
@@ -144,7 +144,8 @@ static __always_inline bool is_own(const struct remora_flow *claim, const struct
 }
 
 /* Takes the five-tuple towards the backend, so that its answers find one flow and no other's. A connection to the VIP
- * and one to the VM's own address may ask for the same: the later one gets another source port. Returns 0 or a reason. */
+ * and one to the VM's own address may ask for the same: the later one gets another source port. Returns 0 or a reason.
+ */
 static __always_inline int claim_answers(struct decision *decision)
 {
 	const struct remora_flow_key *key = &decision->packet.key;

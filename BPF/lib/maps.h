@@ -111,6 +111,14 @@ struct {
 	__type(value, struct remora_service_counter);
 } service_counters SEC(".maps");
 
+/* Records that a ring had no room for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REMORA_RING_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} ring_losses SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 8 << 20);
@@ -120,5 +128,13 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
+
+static __always_inline void count_loss(__u32 ring)
+{
+	__u64 *losses = bpf_map_lookup_elem(&ring_losses, &ring);
+
+	if (losses)
+		(*losses)++;
+}
 
 #endif

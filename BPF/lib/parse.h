@@ -18,17 +18,17 @@ struct packet {
 	struct iphdr *ip;
 	struct tcphdr *tcp;
 	void *end;
-	__be16 ethertype;    /* below all tags */
-	__u16 vlan;          /* id of the outer tag, 0: untagged */
-	void *l3;            /* the header below all tags, whatever it is */
+	__be16 ethertype; /* below all tags */
+	__u16 vlan;	  /* id of the outer tag, 0: untagged */
+	void *l3;	  /* the header below all tags, whatever it is */
 	struct remora_flow_key key;
 };
 
 enum parsed {
 	PARSED_TCP,
 	PARSED_ARP,
-	PARSED_FRAGMENT,  /* TCP over IPv4, in pieces: key has no ports */
-	PARSED_NOT_TCP,   /* IPv4 */
+	PARSED_FRAGMENT, /* TCP over IPv4, in pieces: key has no ports */
+	PARSED_NOT_TCP,	 /* IPv4 */
 	PARSED_NOT_IPV4,
 	PARSED_BROKEN,
 };

@@ -8,10 +8,10 @@
 static __always_inline struct remora_event event_of(struct __sk_buff *skb, const struct packet *packet, __u32 hook)
 {
 	struct remora_event event = {
-		.time = bpf_ktime_get_ns(),
-		.key = packet->key,
-		.port = hook / 2,
-		.ifindex = skb->ifindex,
+	    .time = bpf_ktime_get_ns(),
+	    .key = packet->key,
+	    .port = hook / 2,
+	    .ifindex = skb->ifindex,
 	};
 
 	__builtin_memcpy(event.mac, packet->eth->h_source, ETH_ALEN);
@@ -20,7 +20,8 @@ static __always_inline struct remora_event event_of(struct __sk_buff *skb, const
 
 static __always_inline void report(struct remora_event *event, __u64 wakeup)
 {
-	bpf_ringbuf_output(&events, event, sizeof(*event), wakeup);
+	if (bpf_ringbuf_output(&events, event, sizeof(*event), wakeup))
+		count_loss(REMORA_RING_EVENTS);
 }
 
 static __always_inline void report_flow(struct __sk_buff *skb, const struct packet *packet, __u32 hook,

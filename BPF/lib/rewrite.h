@@ -15,7 +15,7 @@ static __always_inline __u16 fold(__u32 sum)
 /* Ones' complement sum of a change, new minus old (RFC 1624), still to be folded. */
 static __always_inline __u32 delta32(__be32 old, __be32 new)
 {
-	return (__u32)(__u16)~(old & 0xffff) + (__u16)~(old >> 16) + (new & 0xffff) + (new >> 16);
+	return (__u32)(__u16) ~(old & 0xffff) + (__u16) ~(old >> 16) + (new & 0xffff) + (new >> 16);
 }
 
 static __always_inline __u32 delta16(__be16 old, __be16 new)

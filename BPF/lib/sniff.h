@@ -27,7 +27,7 @@ struct segment {
 	struct remora_registry_key source;
 	struct remora_registry_key destination;
 	struct remora_flow_key ignored; /* IPv4 only */
-	bool silent;                    /* nothing but an acknowledgement */
+	bool silent;			/* nothing but an acknowledgement */
 };
 
 static __always_inline bool may_be_registry(__be16 port)
@@ -61,15 +61,16 @@ static __always_inline void copy_frame(struct __sk_buff *skb, __u32 port_slot, _
 	if (length < ETH_HLEN || bpf_skb_load_bytes(skb, 0, buffer->frame, length) < 0)
 		return;
 	buffer->header = (struct remora_advert){
-		.time = bpf_ktime_get_ns(),
-		.length = length,
-		.ifindex = skb->ifindex,
-		.port = port_slot,
-		.network = network,
-		.vlan = skb->vlan_present ? vlan : 0, /* a tag in the bytes is in the copy */
-		.egress = egress,
+	    .time = bpf_ktime_get_ns(),
+	    .length = length,
+	    .ifindex = skb->ifindex,
+	    .port = port_slot,
+	    .network = network,
+	    .vlan = skb->vlan_present ? vlan : 0, /* a tag in the bytes is in the copy */
+	    .egress = egress,
 	};
-	bpf_ringbuf_output(&adverts, buffer, sizeof(buffer->header) + length, 0);
+	if (bpf_ringbuf_output(&adverts, buffer, sizeof(buffer->header) + length, 0))
+		count_loss(REMORA_RING_ADVERTS);
 }
 
 static __always_inline void map_address(__u8 *to, __be32 address)
@@ -99,11 +100,11 @@ static __always_inline void sniff_ipv4(struct __sk_buff *skb, const struct packe
 		return;
 	__u32 headers = packet->ip->ihl * 4 + packet->tcp->doff * 4;
 	struct segment segment = {
-		.source = {.port = packet->key.source_port, .network = packet->key.network},
-		.destination = {.port = packet->key.destination_port, .network = packet->key.network},
-		.ignored = packet->key,
-		/* by the packet's length: tot_len is 0 in the largest offloaded ones */
-		.silent = is_silent(packet->tcp, bpf_ntohs(packet->ip->tot_len) > headers || skb->len > 1500),
+	    .source = {.port = packet->key.source_port, .network = packet->key.network},
+	    .destination = {.port = packet->key.destination_port, .network = packet->key.network},
+	    .ignored = packet->key,
+	    /* by the packet's length: tot_len is 0 in the largest offloaded ones */
+	    .silent = is_silent(packet->tcp, bpf_ntohs(packet->ip->tot_len) > headers || skb->len > 1500),
 	};
 
 	map_address(segment.source.address, packet->key.source);
@@ -116,15 +117,14 @@ static __always_inline void sniff_ipv6(struct __sk_buff *skb, const struct packe
 	struct ipv6hdr *ip = packet->l3;
 	struct tcphdr *tcp = (void *)(ip + 1);
 
-	if (packet->ethertype != bpf_htons(ETH_P_IPV6) || (void *)(tcp + 1) > packet->end ||
-	    ip->nexthdr != IPPROTO_TCP)
+	if (packet->ethertype != bpf_htons(ETH_P_IPV6) || (void *)(tcp + 1) > packet->end || ip->nexthdr != IPPROTO_TCP)
 		return;
 	if (!may_be_registry(tcp->source) && !may_be_registry(tcp->dest))
 		return;
 	struct segment segment = {
-		.source = {.port = tcp->source, .network = packet->key.network},
-		.destination = {.port = tcp->dest, .network = packet->key.network},
-		.silent = is_silent(tcp, bpf_ntohs(ip->payload_len) > tcp->doff * 4 || skb->len > 1500),
+	    .source = {.port = tcp->source, .network = packet->key.network},
+	    .destination = {.port = tcp->dest, .network = packet->key.network},
+	    .silent = is_silent(tcp, bpf_ntohs(ip->payload_len) > tcp->doff * 4 || skb->len > 1500),
 	};
 
 	__builtin_memcpy(segment.source.address, &ip->saddr, sizeof(ip->saddr));

@@ -1,3 +1,4 @@
+internal import Fleet
 internal import FoundationEssentials
 internal import Model
 
@@ -210,7 +211,7 @@ extension APIRequest {
 
     fileprivate func scope() throws(OperationError) -> ModeScope {
         switch (query["port"], query["service"]) {
-        case (nil, nil): return .node
+        case (nil, nil): return .all
         case (let port?, nil): return .port(PortName(port))
         case (nil, _?): return .service(try serviceID())
         case (_?, _?): throw OperationError(.badInput, "a mode is set for a port or a service, not for both")

@@ -1,3 +1,4 @@
+public import Fleet
 internal import FoundationEssentials
 public import Model
 internal import NIOCore
@@ -44,7 +45,7 @@ public struct APIClient: NodeOperations {
     public func setMode(_ mode: Mode, for scope: ModeScope) async throws(OperationError) -> ChangeView {
         var query: [String: String]
         switch scope {
-        case .node: query = [:]
+        case .all: query = [:]
         case .port(let port): query = ["port": port.description]
         case .service(let service): query = Self.query(service)
         }

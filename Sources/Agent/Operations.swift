@@ -1,3 +1,4 @@
+public import Fleet
 public import Model
 
 /// What people and programs may ask of a node. The agent implements it on its engine, `APIClient` over its socket.
@@ -21,13 +22,6 @@ public protocol NodeOperations: Sendable {
     /// Takes the programs off one port, or, with nil, everything off the node.
     func detach(port: PortName?) async throws(OperationError) -> ChangeView
     func metrics() async throws(OperationError) -> MetricsSnapshot
-}
-
-/// What a mode is set for.
-public enum ModeScope: Hashable, Sendable, Codable {
-    case node
-    case port(PortName)
-    case service(ServiceID)
 }
 
 /// Why an operation failed: on what, and what to do.

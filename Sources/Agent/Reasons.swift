@@ -12,8 +12,10 @@ public struct Reason: Sendable, Hashable, Identifiable {
         guard let name = remora_reason_name(code), let text = remora_reason_text(code) else { return nil }
         return Reason(
             id: code, name: String(cString: name), text: String(cString: text),
-            isDrop: code >= REMORA_DROP_POLICY.rawValue)
+            isDrop: isDrop(code))
     }
+
+    public static func isDrop(_ code: UInt32) -> Bool { code >= REMORA_DROP_POLICY.rawValue }
 
     /// The reason's name; a code that this build does not know is printed as its number.
     public static func name(_ code: UInt32) -> String {

@@ -17,11 +17,15 @@ public struct StatusView: Codable, Sendable, Hashable {
     public var drops: [String: UInt64]
     /// What needs an operator, the worst first.
     public var alarms: [AlarmView]
+    /// Connections deleted because their backend died.
+    public var purgedFlows: Int
+    /// From a registry's yes to a proxy that carries packets: the median of the newest 1024 at most.
+    public var registrationToProxyMilliseconds: Double?
 
     public init(
         node: String, version: String, mode: Mode, started: Instant, ports: [PortView] = [], services: Int = 0,
         proxies: Int = 0, instances: [String: Int] = [:], maps: [MapView] = [], drops: [String: UInt64] = [:],
-        alarms: [AlarmView] = []
+        alarms: [AlarmView] = [], purgedFlows: Int = 0, registrationToProxyMilliseconds: Double? = nil
     ) {
         self.node = node
         self.version = version
@@ -34,6 +38,8 @@ public struct StatusView: Codable, Sendable, Hashable {
         self.maps = maps
         self.drops = drops
         self.alarms = alarms
+        self.purgedFlows = purgedFlows
+        self.registrationToProxyMilliseconds = registrationToProxyMilliseconds
     }
 }
 

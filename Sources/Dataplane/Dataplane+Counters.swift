@@ -66,6 +66,12 @@ extension Dataplane {
         }
     }
 
+    /// Records that a ring had no room for, by ring.
+    public func ringLosses() -> [String: UInt64] {
+        let rings = ["adverts": REMORA_RING_ADVERTS, "events": REMORA_RING_EVENTS]
+        return rings.mapValues { (try? maps.ringLosses.perCPU($0.rawValue))?.reduce(0, &+) ?? 0 }
+    }
+
     /// `flows`: entries that the last pass over the table saw.
     public func pressure(flows: Int) -> [MapPressure] {
         [
@@ -75,5 +81,12 @@ extension Dataplane {
             MapPressure(name: maps.neighbours.name, entries: neighbours.count, capacity: maps.neighbours.capacity),
             MapPressure(name: maps.services.name, entries: serviceSlots.count, capacity: maps.services.capacity),
         ]
+    }
+}
+
+extension Dataplane {
+    /// Refuses rules that no proxy could hold.
+    public static func check(_ rules: PolicyRules) throws(DataplaneError) {
+        _ = try ProxyPlan.compile(rules, of: "policy")
     }
 }

@@ -103,7 +103,7 @@ extension Dataplane {
         var attachment = Attachment(settings: port, slot: slot, links: [:], programs: [:])
         for (hook, template) in [(Hook.ingress, maps.ingress), (.egress, maps.egress)] {
             attachment.programs[hook] = try template.load(
-                name: "port_\(hook.rawValue)", maps: [".rodata": settings.raw])
+                name: hook.portProgram, maps: [".rodata": settings.raw])
         }
         return attachment
     }
@@ -135,7 +135,7 @@ extension Dataplane {
     /// The kernel would let two agents share a chain: each would translate what the other has.
     private func refuseSecondAgent(_ port: PortAttachment, hook: Hook) throws(BPFError) {
         for id in try attachedPrograms(ifindex: port.ifindex, hook: hook)
-        where try programName(id: id) == "port_\(hook.rawValue)" {
+        where try programName(id: id) == hook.portProgram {
             throw BPFError.busy(
                 "another Remora agent (program \(id)) is attached to \(port.name) \(hook.rawValue);"
                     + " stop and detach that one first")
@@ -220,7 +220,7 @@ extension Dataplane {
         let ports = directory / "ports"
         for entry in ports.entries() where !attachments.keys.contains(where: { PinName($0.description).description == entry }) {
             let pins = PinDirectory(ports.file(entry))
-            for hook in Hook.allCases { try? Link.open(pin: pins.file(hook.rawValue)).detach() }
+            Self.sever(pins)
             try? pins.remove()
         }
     }
@@ -239,15 +239,35 @@ extension Dataplane {
     public static func detachAll(node: String, bpffs: String) throws(DataplaneError) {
         let directory = directory(node: node, bpffs: bpffs)
         guard directory.exists else { return }
+        let lock = try take(directory, of: node)
+        let ports = directory / "ports"
+        for entry in ports.entries() { sever(PinDirectory(ports.file(entry))) }
+        try during("remove the pins of node \(node)") { () throws(BPFError) in try directory.remove(depth: 6) }
+        _ = consume lock
+    }
+
+    /// As `detach`, where no agent runs. False: nothing of the node's is attached there.
+    public static func detach(_ port: PortName, node: String, bpffs: String) throws(DataplaneError) -> Bool {
+        let directory = directory(node: node, bpffs: bpffs)
+        let pins = directory / "ports" / PinName(port.description)
+        guard pins.exists else { return false }
+        let lock = try take(directory, of: node)
+        sever(pins)
+        try during("remove the pins of port \(port)") { () throws(BPFError) in try pins.remove() }
+        _ = consume lock
+        return true
+    }
+
+    private static func take(_ directory: PinDirectory, of node: String) throws(DataplaneError) -> Descriptor {
         guard let lock = try during("take node \(node)", { () throws(BPFError) in try directory.lock() }) else {
             throw DataplaneError(.busy, "detach node \(node)", "its agent is running: ask it over its socket")
         }
-        let ports = directory / "ports"
-        for entry in ports.entries() {
-            for hook in Hook.allCases { try? Link.open(pin: PinDirectory(ports.file(entry)).file(hook.rawValue)).detach() }
-        }
-        try during("remove the pins of node \(node)") { () throws(BPFError) in try directory.remove(depth: 6) }
-        _ = consume lock
+        return lock
+    }
+
+    /// Ends a port's links. One that is gone or severed already is as good: its pin goes next.
+    private static func sever(_ pins: PinDirectory) {
+        for hook in Hook.allCases { try? Link.open(pin: pins.file(hook.rawValue)).detach() }
     }
 
     /// Loads a port's programs and attaches them nowhere: for test runs, and for `remora bench`.
@@ -258,4 +278,9 @@ extension Dataplane {
             try load(port, slot: slot)
         }
     }
+}
+
+extension Hook {
+    /// What the kernel calls the port program of this hook.
+    var portProgram: String { "port_\(rawValue)" }
 }

@@ -145,3 +145,19 @@ extension Dataplane {
         try? maps.ignored.set(back.raw, 1)
     }
 }
+
+extension Dataplane {
+    /// Tells (`neighbourChanged`) when this address is heard by ARP, wherever that is.
+    public func watch(_ address: IPv4Address, in network: NetworkID) throws(DataplaneError) {
+        let key = AddressKey(network: network, address: address)
+        guard neighbours.holder(of: key) == nil else { return }
+        try during("listen for \(address)") { () throws(BPFError) in
+            try maps.neighbours.set(key.raw, remora_neighbour())
+        }
+    }
+
+    public func unwatch(_ address: IPv4Address, in network: NetworkID) {
+        let key = AddressKey(network: network, address: address)
+        if neighbours.holder(of: key) == nil { _ = try? maps.neighbours.remove(key.raw) }
+    }
+}

@@ -18,6 +18,7 @@ final class NodeMaps {
     let probes: Map<remora_flow_key, UInt32>
     let counters: Map<UInt32, remora_counter>
     let serviceCounters: Map<UInt32, remora_service_counter>
+    let ringLosses: Map<UInt32, UInt64>
     let adverts: Descriptor
     let events: Descriptor
 
@@ -56,6 +57,7 @@ final class NodeMaps {
         probes = try port.map("probes", remora_flow_key.self, UInt32.self)
         counters = try port.map("counters", UInt32.self, remora_counter.self)
         serviceCounters = try port.map("service_counters", UInt32.self, remora_service_counter.self)
+        ringLosses = try port.map("ring_losses", UInt32.self, UInt64.self)
         adverts = try port.mapDescriptor("adverts")
         events = try port.mapDescriptor("events")
         ingress = try ProgramTemplate(port, program: "port_ingress", own: [".rodata"])

@@ -116,11 +116,7 @@ struct ProxyPlan {
     }
 
     private mutating func add(_ rules: PolicyRules, of service: ServiceID, index: UInt16) throws(DataplaneError) {
-        let compiled: CompiledPolicy
-        do {
-            compiled = try CompiledPolicy(
-                rules, rulesPerPrefix: Int(REMORA_MAX_POLICY_RULES), prefixLimit: Self.policyEntries)
-        } catch { throw DataplaneError(.badPolicy, "compile the policy of \(service)", "\(error)") }
+        let compiled = try Self.compile(rules, of: service.description)
         for prefix in compiled.prefixes {
             var key = remora_policy_key()
             key.prefix_length = 32 + UInt32(prefix.source.length)
@@ -131,6 +127,13 @@ struct ProxyPlan {
         guard policy.count <= Self.policyEntries else {
             throw DataplaneError(.tooMany, "compile the policy of \(service)", "more than \(Self.policyEntries) prefixes in one proxy")
         }
+    }
+
+    static func compile(_ rules: PolicyRules, of service: String) throws(DataplaneError) -> CompiledPolicy {
+        do {
+            return try CompiledPolicy(
+                rules, rulesPerPrefix: Int(REMORA_MAX_POLICY_RULES), prefixLimit: policyEntries)
+        } catch { throw DataplaneError(.badPolicy, "compile the policy of \(service)", "\(error)") }
     }
 
     static let policyEntries = Int(REMORA_MAX_POLICY_PREFIXES)

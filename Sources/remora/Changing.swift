@@ -65,7 +65,7 @@ struct ModeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let scope: ModeScope =
-            if let port { .port(PortName(port)) } else if let service { .service(identity.id(service)) } else { .node }
+            if let port { .port(PortName(port)) } else if let service { .service(identity.id(service)) } else { .all }
         try output.show(try await agent.client().setMode(mode, for: scope))
     }
 }

@@ -14,7 +14,7 @@ enum Local {
         }
     }
 
-    static func agent(_ config: Config) async throws { throw absent("agent") }
+    static func agent(_ config: Config) async throws { try await runAgent(config) }
 
     static func sniff(port: String, write: (String) throws -> Void) throws { throw absent("sniff --port") }
 

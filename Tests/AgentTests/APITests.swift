@@ -45,7 +45,7 @@ import Testing
             let hostile = "a b&c=d+é/../%00?#\u{1}"
             _ = try await client.explain(hostile)
             _ = try await client.setMode(.enforce, for: .port(PortName("vm 0")))
-            _ = try await client.setMode(.observe, for: .node)
+            _ = try await client.setMode(.observe, for: .all)
             let id = ServiceID(network: NetworkID(9), namespace: "n", name: hostile)
             _ = try await client.setMode(.enforce, for: .service(id))
             _ = try await client.delete(.policy, id)

@@ -9,46 +9,46 @@
 /* Raise with every change of a struct below: pinned maps of another version are not adopted. */
 #define REMORA_ABI_VERSION 1
 
-#define REMORA_MAX_SERVICES 16384      /* slots of proxies, generations and service_counters */
-#define REMORA_MAX_PORTS 255           /* slots of port_states; counters has REMORA_MAX_REASONS a port and hook */
+#define REMORA_MAX_SERVICES 16384 /* slots of proxies, generations and service_counters */
+#define REMORA_MAX_PORTS 255	  /* slots of port_states; counters has REMORA_MAX_REASONS a port and hook */
 #define REMORA_MAX_REASONS 64
-#define REMORA_MAX_BACKENDS 256        /* of one proxy program */
-#define REMORA_MAX_PROXY_SERVICES 64   /* of one proxy program */
-#define REMORA_NAME_BYTES 256          /* of a service's name, its end included */
-#define REMORA_MAX_VLANS 16            /* VLAN to network mappings of one port */
+#define REMORA_MAX_BACKENDS 256		/* of one proxy program */
+#define REMORA_MAX_PROXY_SERVICES 64	/* of one proxy program */
+#define REMORA_NAME_BYTES 256		/* of a service's name, its end included */
+#define REMORA_MAX_VLANS 16		/* VLAN to network mappings of one port */
 #define REMORA_MAX_POLICY_PREFIXES 4096 /* of one proxy program */
-#define REMORA_MAX_POLICY_RULES 16     /* port rules that share a source prefix */
-#define REMORA_MAGLEV_SIZE 1021        /* prime, see Maglev (Eisenbud et al., NSDI 2016), 3.4 */
-#define REMORA_ADVERT_BYTES 65600      /* longest copied frame: 64 KiB of IP and its link header */
-#define REMORA_CB_MAGIC 0x52454d4fu    /* skb->cb[0]: this packet went through a proxy on this node */
-#define REMORA_EGRESS_PORT 0xff       /* port of a flow that was first seen on its way to the guest */
-#define REMORA_ANY_BACKEND 0xffff      /* frontend of a VIP: any backend of the service */
+#define REMORA_MAX_POLICY_RULES 16	/* port rules that share a source prefix */
+#define REMORA_MAGLEV_SIZE 1021		/* prime, see Maglev (Eisenbud et al., NSDI 2016), 3.4 */
+#define REMORA_ADVERT_BYTES 65600	/* longest copied frame: 64 KiB of IP and its link header */
+#define REMORA_CB_MAGIC 0x52454d4fu	/* skb->cb[0]: this packet went through a proxy on this node */
+#define REMORA_EGRESS_PORT 0xff		/* port of a flow that was first seen on its way to the guest */
+#define REMORA_ANY_BACKEND 0xffff	/* frontend of a VIP: any backend of the service */
 
 /* Why a packet left the port program. Each packet that enters is counted under exactly one.
  * X(code, name, text): the name is what counters, metrics and the CLI print. */
-#define REMORA_REASONS(X)                                                                          \
-	X(PASS_NOT_OURS, "not-ours", "belongs to no mesh service: handed on untouched")            \
-	X(PASS_UNPARSED, "unparsed", "headers cut short or malformed: handed on untouched")        \
-	X(PASS_NOT_IPV4, "not-ipv4", "neither IPv4 nor ARP: handed on untouched")                  \
-	X(PASS_NOT_TCP, "not-tcp", "IPv4 but not TCP: handed on untouched")                        \
-	X(PASS_FRAGMENT, "fragment", "IPv4 fragment to no mesh address: handed on untouched")      \
-	X(PASS_UNKNOWN_VLAN, "unknown-vlan", "VLAN of no configured network: handed on untouched") \
-	X(PASS_OBSERVED, "observed", "port or service in observe mode: handed on untouched")       \
-	X(PASS_CHECKED, "checked", "egress: already went through its proxy")                       \
-	X(FORWARDED, "forwarded", "established flow: translated and handed on")                    \
-	X(OPENED, "opened", "new flow: allowed, backend chosen, handed on")                        \
-	X(ARP_ANSWERED, "arp-answered", "ARP request for a VIP: answered by the NIC")              \
-	X(PROBE_ANSWERED, "probe-answered", "answer to the agent's own probe: taken off the wire") \
-	X(DROP_POLICY, "policy-denied", "a policy rule denies this source")                        \
-	X(DROP_DRAINING, "draining", "new connection to a service that is going away")             \
-	X(DROP_NO_BACKEND, "no-backend", "the service has no live backend")                        \
-	X(DROP_NO_FLOW, "no-flow", "not a SYN, and no such flow through this VIP")                 \
-	X(DROP_NO_PROXY, "no-proxy", "the service's proxy program is not loaded")                  \
-	X(DROP_FLOWS_FULL, "flows-full", "the flow table is full: new flows are refused")          \
-	X(DROP_HALF_OPEN, "half-open-quota", "too many half-open flows from this port")            \
-	X(DROP_PORT_CLASH, "port-clash", "no free source port towards the backend")                \
+#define REMORA_REASONS(X)                                                                              \
+	X(PASS_NOT_OURS, "not-ours", "belongs to no mesh service: handed on untouched")                \
+	X(PASS_UNPARSED, "unparsed", "headers cut short or malformed: handed on untouched")            \
+	X(PASS_NOT_IPV4, "not-ipv4", "neither IPv4 nor ARP: handed on untouched")                      \
+	X(PASS_NOT_TCP, "not-tcp", "IPv4 but not TCP: handed on untouched")                            \
+	X(PASS_FRAGMENT, "fragment", "IPv4 fragment to no mesh address: handed on untouched")          \
+	X(PASS_UNKNOWN_VLAN, "unknown-vlan", "VLAN of no configured network: handed on untouched")     \
+	X(PASS_OBSERVED, "observed", "port or service in observe mode: handed on untouched")           \
+	X(PASS_CHECKED, "checked", "egress: already went through its proxy")                           \
+	X(FORWARDED, "forwarded", "established flow: translated and handed on")                        \
+	X(OPENED, "opened", "new flow: allowed, backend chosen, handed on")                            \
+	X(ARP_ANSWERED, "arp-answered", "ARP request for a VIP: answered by the NIC")                  \
+	X(PROBE_ANSWERED, "probe-answered", "answer to the agent's own probe: taken off the wire")     \
+	X(DROP_POLICY, "policy-denied", "a policy rule denies this source")                            \
+	X(DROP_DRAINING, "draining", "new connection to a service that is going away")                 \
+	X(DROP_NO_BACKEND, "no-backend", "the service has no live backend")                            \
+	X(DROP_NO_FLOW, "no-flow", "not a SYN, and no such flow through this VIP")                     \
+	X(DROP_NO_PROXY, "no-proxy", "the service's proxy program is not loaded")                      \
+	X(DROP_FLOWS_FULL, "flows-full", "the flow table is full: new flows are refused")              \
+	X(DROP_HALF_OPEN, "half-open-quota", "too many half-open flows from this port")                \
+	X(DROP_PORT_CLASH, "port-clash", "no free source port towards the backend")                    \
 	X(DROP_FRAGMENT, "fragment-denied", "TCP fragment to a mesh address: it would pass by policy") \
-	X(DROP_HAIRPIN, "hairpin", "the only backend is the sender itself")                        \
+	X(DROP_HAIRPIN, "hairpin", "the only backend is the sender itself")                            \
 	X(DROP_REWRITE, "rewrite-failed", "the packet could not be written to")
 
 #define REMORA_REASON_CODE(code, name, text) REMORA_##code,
@@ -82,33 +82,33 @@ _Static_assert(sizeof(struct remora_flow_key) == 16, "shared with Swift and with
 enum remora_direction { REMORA_FORWARD, REMORA_REVERSE };
 
 enum remora_flow_flag {
-	REMORA_FLOW_ESTABLISHED = 1,  /* the client answered the server's SYN */
-	REMORA_FLOW_FIN = 2,          /* this direction sent its FIN */
+	REMORA_FLOW_ESTABLISHED = 1, /* the client answered the server's SYN */
+	REMORA_FLOW_FIN = 2,	     /* this direction sent its FIN */
 	REMORA_FLOW_RESET = 4,
-	REMORA_FLOW_SET_MAC = 8,      /* write mac: the frame was sent to the VIP's own */
-	REMORA_FLOW_SNIFF = 16,       /* the flow is a guest talking to its registry */
-	REMORA_FLOW_PICKED_UP = 32,   /* older than its proxy: no SYN was seen */
-	REMORA_FLOW_REWRITE = 64,     /* addresses or ports change */
+	REMORA_FLOW_SET_MAC = 8,    /* write mac: the frame was sent to the VIP's own */
+	REMORA_FLOW_SNIFF = 16,	    /* the flow is a guest talking to its registry */
+	REMORA_FLOW_PICKED_UP = 32, /* older than its proxy: no SYN was seen */
+	REMORA_FLOW_REWRITE = 64,   /* addresses or ports change */
 };
 
 /* Value of flows: what a packet of this direction becomes. One cache line. */
 struct remora_flow {
 	__u32 generation; /* of the service when this was decided; another one means: decide again */
-	__u32 service;    /* slot */
-	__be32 source;    /* after translation, as the next two */
+	__u32 service;	  /* slot */
+	__be32 source;	  /* after translation, as the next two */
 	__be32 destination;
 	__be16 source_port;
 	__be16 destination_port;
 	__u16 address_delta; /* ones' complement sum, new minus old: addresses only (pseudo-header) */
 	__u16 full_delta;    /* addresses and ports */
-	__u8 mac[6];         /* destination, if REMORA_FLOW_SET_MAC */
-	__u16 backend;       /* index in the proxy's backends */
-	__u32 ifindex;       /* device to redirect to */
+	__u8 mac[6];	     /* destination, if REMORA_FLOW_SET_MAC */
+	__u16 backend;	     /* index in the proxy's backends */
+	__u32 ifindex;	     /* device to redirect to */
 	__u8 forwarding;     /* enum remora_forwarding */
-	__u8 direction;      /* enum remora_direction */
-	__u8 flags;          /* enum remora_flow_flag */
-	__u8 port;           /* slot of the port that the flow came in by */
-	__u32 seen;          /* low half of jiffies */
+	__u8 direction;	     /* enum remora_direction */
+	__u8 flags;	     /* enum remora_flow_flag */
+	__u8 port;	     /* slot of the port that the flow came in by */
+	__u32 seen;	     /* low half of jiffies */
 	__u32 pad;
 	__u64 packets;
 	__u64 bytes;
@@ -155,9 +155,9 @@ struct remora_registry_key {
 /* Value of port_states, by slot. */
 struct remora_port {
 	__u32 ifindex;
-	__s32 half_open;       /* flows opened from here whose handshake is not done */
+	__s32 half_open; /* flows opened from here whose handshake is not done */
 	__u32 half_open_quota;
-	__u32 forwarding;      /* how packets reach this port: enum remora_forwarding */
+	__u32 forwarding; /* how packets reach this port: enum remora_forwarding */
 };
 
 /* The one value of node. */
@@ -178,10 +178,10 @@ struct remora_service {
 struct remora_port_config {
 	__u32 ifindex;
 	__u32 slot;
-	__u16 network;          /* of untagged frames */
-	__u8 role;              /* enum remora_role */
-	__u8 mode;              /* enum remora_mode */
-	__u16 answer_arp;       /* for VIPs */
+	__u16 network;	  /* of untagged frames */
+	__u8 role;	  /* enum remora_role */
+	__u8 mode;	  /* enum remora_mode */
+	__u16 answer_arp; /* for VIPs */
 	__u16 vlan_count;
 	__u16 vlan_ids[REMORA_MAX_VLANS];
 	__u16 vlan_networks[REMORA_MAX_VLANS];
@@ -191,11 +191,11 @@ struct remora_port_config {
 
 /* Settings of a proxy program, constant once loaded. */
 struct remora_proxy_config {
-	__u32 has_policy;       /* 0: the policy map is empty and is not looked up */
+	__u32 has_policy; /* 0: the policy map is empty and is not looked up */
 	__u32 service_count;
 	__u32 slots[REMORA_MAX_PROXY_SERVICES]; /* of its services, by index: the agent reads them back */
-	__u64 build;            /* hash of the object it was loaded from: another one is replaced */
-	__u8 vip_mac[6];        /* frames to a VIP are sent to this address */
+	__u64 build;				/* hash of the object it was loaded from: another one is replaced */
+	__u8 vip_mac[6];			/* frames to a VIP are sent to this address */
 	__u16 pad;
 };
 
@@ -205,8 +205,8 @@ struct remora_backend {
 	__be16 port;
 	__u8 mac[6];
 	__u32 ifindex;
-	__u8 forwarding;        /* how packets reach it: enum remora_forwarding */
-	__u8 state;             /* enum remora_backend_state */
+	__u8 forwarding; /* how packets reach it: enum remora_forwarding */
+	__u8 state;	 /* enum remora_backend_state */
 	__u8 pad[6];
 };
 _Static_assert(sizeof(struct remora_backend) == 24, "shared with Swift and with pinned maps");
@@ -215,7 +215,7 @@ enum remora_backend_state {
 	REMORA_BACKEND_FREE,
 	REMORA_BACKEND_LIVE,
 	REMORA_BACKEND_DRAINING, /* established flows go on, new ones are refused */
-	REMORA_BACKEND_GUARDED,  /* gone from the mesh: only the policy on its address is kept */
+	REMORA_BACKEND_GUARDED,	 /* gone from the mesh: only the policy on its address is kept */
 };
 
 /* Value of maglev, by index of the service: slots of the look-up table hold indexes of backends. */
@@ -234,9 +234,9 @@ struct remora_policy_key {
 enum remora_policy_action { REMORA_POLICY_ALLOW, REMORA_POLICY_DENY };
 
 struct remora_port_rule {
-	__be16 port;    /* of the frontend; 0: any */
-	__u8 protocol;  /* 0: any */
-	__u8 action;    /* enum remora_policy_action */
+	__be16 port;   /* of the frontend; 0: any */
+	__u8 protocol; /* 0: any */
+	__u8 action;   /* enum remora_policy_action */
 };
 
 /* Value of policy: the first match holds. User space has merged the rules of shorter prefixes in, and fills the rest
@@ -258,15 +258,18 @@ struct remora_service_counter { /* drops: by the service's proxy, under any reas
 	__u64 drops;
 };
 
+/* Index of ring_losses. */
+enum remora_ring { REMORA_RING_ADVERTS, REMORA_RING_EVENTS, REMORA_RING_COUNT };
+
 /* Record of the ring adverts: this header, then `length` bytes of frame, tag included. */
 struct remora_advert {
-	__u64 time;     /* CLOCK_MONOTONIC, ns */
+	__u64 time; /* CLOCK_MONOTONIC, ns */
 	__u32 length;
 	__u32 ifindex;
-	__u16 port;     /* slot */
+	__u16 port; /* slot */
 	__u16 network;
-	__u16 vlan;     /* TCI's low 12 bits, 0: untagged */
-	__u16 egress;   /* 1: seen on its way out (sent by the NIC itself) */
+	__u16 vlan;   /* TCI's low 12 bits, 0: untagged */
+	__u16 egress; /* 1: seen on its way out (sent by the NIC itself) */
 };
 _Static_assert(sizeof(struct remora_advert) == 24, "shared with Swift");
 
@@ -280,19 +283,19 @@ enum remora_event_kind {
 
 /* Record of the ring events. */
 struct remora_event {
-	__u64 time;    /* CLOCK_MONOTONIC, ns */
-	__u32 kind;    /* enum remora_event_kind */
-	__u32 reason;  /* enum remora_reason */
+	__u64 time;		    /* CLOCK_MONOTONIC, ns */
+	__u32 kind;		    /* enum remora_event_kind */
+	__u32 reason;		    /* enum remora_reason */
 	struct remora_flow_key key; /* as the packet came in */
 	__be32 backend_address;
 	__be16 backend_port;
 	__u16 port;    /* slot */
 	__u32 service; /* slot */
 	__u32 ifindex;
-	__u8 mac[6];   /* the packet's source */
+	__u8 mac[6]; /* the packet's source */
 	__u8 ttl;
 	__u8 tcp_flags;
-	__u32 tcp_sequence;    /* host order */
+	__u32 tcp_sequence;	/* host order */
 	__u32 tcp_acknowledged; /* host order */
 };
 _Static_assert(sizeof(struct remora_event) == 64, "shared with Swift");

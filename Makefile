@@ -1,0 +1,55 @@
+# Remora: `make help` lists the targets. What a target needs is installed by `make deps`, which demo and test call.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CLANG := $(shell dirname "$$(readlink -f "$$(command -v swift)")")/clang
+ARCH_INCLUDE := /usr/include/$(shell uname -m)-linux-gnu
+BPF_OBJECTS := .build/bpf/port.bpf.o .build/bpf/proxy.bpf.o
+BPF_HEADERS := $(wildcard BPF/lib/*.h BPF/include/remora/*.h)
+BPF_FLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu23 -Wall -Wextra -Wno-unused-parameter -Werror \
+	-IBPF -IBPF/include -I$(ARCH_INCLUDE)
+REMORA := .build/release/remora
+# Whole sections of the package are C or BPF: swift-format looks at Swift alone.
+SWIFT_SOURCES := Package.swift Sources Tests
+C_SOURCES = $(shell git ls-files 'BPF/*.c' 'BPF/*.h')
+
+.PHONY: help deps deps-check bpf build check test demo bench fmt clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | column -ts $$'\t'
+
+deps: ## install the Debian packages that building, the demo and the tests need (root)
+	@deploy/install-deps.sh
+
+.build/bpf/%.bpf.o: BPF/%.bpf.c $(BPF_HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_FLAGS) -c $< -o $@
+
+bpf: $(BPF_OBJECTS) ## compile the BPF programs
+
+build: $(BPF_OBJECTS) ## build .build/release/remora
+	swift build -c release --product remora
+
+check: ## format, warnings, imports between rooms: quick, changes nothing
+	@.ci/check
+
+test: deps build ## every test; without root it says what it skips
+	@.ci/test
+
+demo: deps build ## the main job, end to end, in a lab of its own (root)
+	swift build -c release --product remora-demo
+	.build/release/remora-demo --remora $(REMORA) $(DEMO)
+
+bench: deps build ## what it costs: against the bare bridge and nftables, and by the packet (root)
+	swift build -c release --product remora-bench-lab
+	mkdir -p bench-results
+	$(REMORA) bench -o json > bench-results/cost.json
+	.build/release/remora-bench-lab --remora $(REMORA) $(BENCH)
+
+fmt: ## format Swift and C in place
+	swift format --in-place --recursive --parallel $(SWIFT_SOURCES)
+	clang-format -i $(C_SOURCES)
+
+clean: ## remove what was built
+	rm -rf .build bench-results

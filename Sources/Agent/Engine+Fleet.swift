@@ -1,0 +1,221 @@
+internal import Dataplane
+internal import Fleet
+internal import Model
+internal import Registries
+
+/// What the fleet decides, done: probes, records, loads, unloads, purges.
+extension Engine {
+    func perform(_ actions: [Fleet.Action]) {
+        guard !actions.isEmpty else { return }
+        var records: [Fleet.Record] = []
+        for action in actions {
+            switch action {
+            case .probe(let request): probe(request)
+            case .record(let record): records.append(record)
+            case .load, .unload, .purge: break
+            }
+        }
+        write(records)
+        for action in actions {
+            switch action {
+            case .load(let spec): load(spec)
+            case .unload(let id): unload(id)
+            case .purge(let instance): purge(instance)
+            case .probe, .record: break
+            }
+        }
+    }
+
+    private func write(_ records: [Fleet.Record]) {
+        guard !records.isEmpty else { return }
+        do {
+            try journal.append(records)
+            alarms.clear("journal")
+        } catch {
+            raise("journal", "\(error)", remedy: "what changes now is not remembered over a restart")
+        }
+    }
+
+    func load(_ spec: ProxySpec) {
+        guard !isDetached else { return }
+        let now = clock.now
+        do {
+            let applied = try plane.apply(spec)
+            noteAddresses(of: spec)
+            alarms.clear("proxy \(spec.id)")
+            if applied == .unchanged { return }
+            fleet.loaded(spec.id, at: now)
+            let waited = readiness.carries(spec, at: NodeClock.monotonic)
+            log.info(
+                "proxy \(spec.id) \(applied.words)",
+                metadata: waited.map { ["registrationToProxyMilliseconds": "\($0)"] } ?? [:])
+        } catch {
+            fleet.loadFailed(spec.id, "\(error)", at: now)
+            raise("proxy \(spec.id)", "\(error)", remedy: "it is tried again every 10 s")
+            if !error.log.isEmpty { log.error("\(error.log)") }
+        }
+    }
+
+    private func unload(_ id: ProxyID) {
+        do {
+            try plane.remove(id)
+            readiness.forget(id)
+            alarms.clear("proxy \(id)")
+            log.info("proxy \(id) unloaded")
+        } catch { raise("proxy \(id)", "\(error)", remedy: "it is tried again every 10 s") }
+    }
+
+    private func purge(_ instance: InstanceID) {
+        do {
+            let purged = try plane.purge(instance)
+            purgedFlows += purged
+            log.info("\(instance) is dead: \(purged) connections purged")
+        } catch { raise("flows of \(instance)", "\(error)") }
+    }
+
+    func raise(_ subject: String, _ message: String, remedy: String? = nil) {
+        if alarms.raise(subject, message, remedy: remedy) { log.error("\(message)", metadata: ["subject": "\(subject)"]) }
+    }
+
+    /// What is wanted against what is loaded: loads what is missing or different, unloads what nothing wants. What an
+    /// earlier run loaded and the journal does not know is left its grace.
+    func reconcile() {
+        guard !isDetached else { return }
+        let wanted = fleet.wanted
+        for spec in wanted { load(spec) }
+        guard clock.now - started >= fleet.settings.restoreGrace || plane.loadedProxies.isEmpty else { return }
+        for id in plane.loadedProxies.subtracting(wanted.map(\.id)) { unload(id) }
+    }
+
+    /// Which guests' frames a bridge's news may be about.
+    private func noteAddresses(of spec: ProxySpec) {
+        for backend in spec.services.flatMap(\.backends) {
+            addresses[backend.mac, default: []].insert(.init(network: spec.id.network, address: backend.address))
+        }
+    }
+
+    // MARK: hearing
+
+    func consumeAdverts() { plane.consumeAdverts() }
+
+    func hear(_ frame: CopiedFrame) {
+        let now = clock.instant(monotonic: frame.time)
+        let heard = ear.hear(
+            frame.bytes, vlan: frame.vlan, network: frame.network, source: portTags.tag(frame.port), at: now)
+        take(heard, frameTime: frame.time)
+        for stream in ear.takeIgnored() {
+            guard let source = stream.source.v4, let destination = stream.destination.v4 else { continue }
+            plane.ignore(
+                FiveTupleKey(
+                    network: stream.network, source: source, sourcePort: stream.sourcePort,
+                    destination: destination, destinationPort: stream.destinationPort))
+        }
+    }
+
+    /// `frameTime`: of the frame that settled it, on the monotonic clock; nil for a time-out.
+    func take(_ heard: [Heard], frameTime: UInt64?) {
+        for one in heard {
+            guard let port = portTags.name(one.port), let rule = config.port(matching: port) else { continue }
+            let hearing = Hearing(
+                advertisement: one.advertisement, network: one.network, port: port, role: rule.role,
+                sourceMAC: one.sourceMAC, source: one.source, time: one.time)
+            if let frameTime { noteRegistration(hearing, at: frameTime) }
+            log.debug("heard \(one.advertisement.op.rawValue) from \(one.source) on \(port)")
+            perform(fleet.heard(hearing, at: clock.now))
+        }
+    }
+
+    private func noteRegistration(_ hearing: Hearing, at time: UInt64) {
+        let said = hearing.advertisement
+        guard said.op == .register, said.accepted == true, let port = said.port.flatMap(UInt16.init(exactly:)) else {
+            return
+        }
+        let address = said.address.flatMap { IPAddress($0) } ?? hearing.source
+        readiness.registered(InstanceID(network: hearing.network, address: address, port: port), at: time)
+    }
+
+    // MARK: time
+
+    /// Does what is due; how long the loop may wait for the next.
+    func onTimer() -> Duration? {
+        let now = clock.now
+        for task in schedule.take(at: now) { run(task, at: now) }
+        if let deadline = prober.nextDeadline, deadline <= now { run(prober.advance(at: now)) }
+        if let deadline = fleet.nextDeadline, deadline <= now { perform(fleet.tick(at: now)) }
+        giveUpSearches(at: now)
+        let next = [schedule.next, prober.nextDeadline, fleet.nextDeadline].compactMap { $0 }.min()
+        return next.map { max(.milliseconds(1), $0 - clock.now) }
+    }
+
+    private func run(_ task: Schedule.Task, at now: Instant) {
+        switch task {
+        case .listen: take(ear.tick(at: now), frameTime: nil)
+        case .events: consumeEvents()
+        case .flows: ageFlows(at: now)
+        case .containers: readContainers()
+        case .reconcile:
+            readAllLinks()
+            reconcile()
+            compactJournal()
+        }
+    }
+
+    private func ageFlows(at now: Instant) {
+        do {
+            // a draining instance is asked for at every pass: nothing counted before it began to drain may count
+            guard let pass = try plane.sweepFlows() else { return }
+            flowEntries = pass.entries
+            alarms.clear("flows")
+            perform(fleet.openFlows(pass.open, at: passStarted))
+            passStarted = now
+        } catch { raise("flows", "\(error)") }
+        warnOfPressure()
+    }
+
+    private func warnOfPressure() {
+        for map in plane.pressure(flows: flowEntries) {
+            if map.entries * 10 >= map.capacity * 9 {
+                raise(
+                    "map \(map.name)", "map \(map.name) holds \(map.entries) of \(map.capacity) entries",
+                    remedy: map.name == "flows" ? "raise flows.max, or find who opens so many" : "split the node")
+            } else {
+                alarms.clear("map \(map.name)")
+            }
+        }
+    }
+
+    private func compactJournal() {
+        let live = fleet.liveRecords
+        guard journal.needsCompaction(live: live.count) else { return }
+        do { try journal.compact(to: live) } catch { raise("journal", "\(error)") }
+    }
+
+    func readContainers() {
+        guard let path = config.containers else { return }
+        guard let stamp = ContainersFile.stamp(path) else {
+            raise("containers", "\(path) cannot be read", remedy: "the list read last stays in force")
+            return
+        }
+        guard stamp != containersRead else { return }
+        containersRead = stamp
+        do {
+            let list = try ContainersFile.read(path)
+            alarms.clear("containers")
+            log.info("\(list.count) container addresses, ranges and services in \(path)")
+            perform(fleet.containers(list, at: clock.now))
+        } catch {
+            raise("containers", "\(path): \(error)", remedy: "mend it; the list read last stays in force")
+        }
+    }
+}
+
+extension Dataplane.Applied {
+    var words: String {
+        switch self {
+        case .unchanged: "unchanged"
+        case .updated: "updated in place"
+        case .loaded(let microseconds): "loaded in \(Double(microseconds) / 1000) ms"
+        case .replaced(let microseconds): "replaced in \(Double(microseconds) / 1000) ms"
+        }
+    }
+}

@@ -1,0 +1,138 @@
+internal import Classifier
+internal import Dataplane
+internal import Fleet
+internal import Glibc
+internal import Logging
+internal import Model
+internal import Netlink
+internal import Packets
+internal import Prober
+internal import Registries
+
+/// The agent's engine: owns the data plane, the ear, the fleet and the prober, all on one thread. What the pure rooms
+/// decide, this does.
+actor Engine {
+    nonisolated let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    let config: Config
+    let log: Logger
+    let clock = NodeClock()
+    let started: Instant
+    var fleet: Fleet
+    var plane: Dataplane
+    var ear: Ear
+    var prober: Prober
+    let probes: ProbeSocket?
+    var journal: Journal
+    var netlink: NetlinkSocket
+    var random = SystemRandomNumberGenerator()
+
+    /// Devices that match a configured port, by name; and by index, for what the kernel says of them later.
+    var links: [PortName: Link] = [:]
+    var portTags = PortTags()
+    var detached: Set<PortName> = []
+    var portProblems: [PortName: String] = [:]
+    var alarms = Alarms()
+    var flowLog = FlowLog()
+    var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    var nextWaiter: UInt64 = 0
+    var readiness = Readiness()
+    var searches = Search()
+    /// Whose frames a bridge may tell of.
+    var addresses: [MACAddress: Set<Search.Host>] = [:]
+    var passStarted: Instant
+    var purgedFlows = 0
+    var flowEntries = 0
+    var containersRead: ContainersFile.Stamp?
+    var schedule: Schedule
+    /// Resumed when the node is to end by itself: everything was detached.
+    var ending: CheckedContinuation<Void, Never>?
+    var isDetached = false
+
+    /// Opens the journal and the data path: after this the node owns its pins, and has touched no port yet.
+    init(_ config: Config, log: Logger) throws(OperationError) {
+        self.config = config
+        self.log = log
+        loop = EventLoop()
+        started = clock.now
+        schedule = Schedule(at: started)
+        passStarted = started
+        let opened = try Self.openJournal(config, log)
+        fleet = Fleet(settings: config.fleetSettings, restoring: opened.records, at: started)
+        journal = opened.journal
+        do {
+            plane = try Dataplane(config.dataplaneSettings)
+            netlink = try NetlinkSocket()
+        } catch {
+            throw OperationError(.failed, "\(error)", remedy: "`remora doctor` tells what this machine lacks")
+        }
+        plane.setFlowLimits(
+            .init(idle: config.flows.idle, halfOpen: config.flows.halfOpen, closed: config.flows.closed))
+        ear = Ear(registries: config.endpoints)
+        prober = Prober(settings: config.proberSettings, at: started)
+        do { probes = config.probe.enabled ? try ProbeSocket() : nil } catch {
+            throw OperationError(.failed, "\(error)", remedy: "probing needs CAP_NET_RAW; or set probe.enabled: false")
+        }
+    }
+
+    private struct Journaled: ~Copyable {
+        var journal: Journal
+        let records: [Fleet.Record]
+    }
+
+    private static func openJournal(_ config: Config, _ log: Logger) throws(OperationError) -> Journaled {
+        do {
+            try makeDirectory(config.state)
+            let opened = try Journal.open(at: config.state + "/journal")
+            for notice in opened.notices { log.warning("\(notice)") }
+            let records = opened.records
+            return Journaled(journal: opened.journal, records: records)
+        } catch {
+            throw OperationError(.failed, "\(error)", remedy: "look at \(config.state): is it writable, is the disk full?")
+        }
+    }
+
+    private static func makeDirectory(_ path: String) throws {
+        var made = ""
+        for part in path.split(separator: "/") {
+            made += "/" + part
+            guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
+                throw OperationError(.failed, "make directory \(made): \(String(cString: strerror(errno)))")
+            }
+        }
+    }
+
+    /// Begins to hear, attach and serve; returns when all that was loaded before has been compared with what is wanted.
+    func begin() throws(OperationError) {
+        do {
+            let rings = try plane.openRings(
+                frame: { frame in self.hear(frame) },
+                event: { event in self.told(event) })
+            loop.watch(rings.adverts) { self.consumeAdverts() }
+            loop.watch(rings.events) { self.consumeEvents() }
+        } catch { throw OperationError(.failed, "\(error)") }
+        loop.watch(netlink.fd) { self.readNetlink() }
+        readContainers()
+        readAllLinks()
+        plane.sweepPorts()
+        perform(fleet.tick(at: clock.now))
+        reconcile()
+        loop.setTimer { self.onTimer() }
+        log.info(
+            "node \(config.node) is up: \(fleet.mode.rawValue), \(plane.attachedPorts.count) ports, \(plane.loadedProxies.count) proxies")
+    }
+
+    /// Until the node was detached from everything.
+    func untilDetached() async {
+        if isDetached { return }
+        await withCheckedContinuation { ending = $0 }
+    }
+
+    func end() {
+        ending?.resume()
+        ending = nil
+        for waiter in waiters.values { waiter.resume() }
+        waiters = [:]
+    }
+}

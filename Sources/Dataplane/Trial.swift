@@ -1,0 +1,94 @@
+internal import BPFRuntime
+internal import CBPFObjects
+
+/// The data path's own programs, loaded as an agent loads them but pinned and attached nowhere: whether this kernel takes
+/// them is found out by asking it to.
+public struct Trial {
+    private let empty: Program
+    /// They run as machine code, not interpreted.
+    public let isCompiled: Bool
+
+    public init() throws(DataplaneError) {
+        let empty = try during("load the data path's programs") { () throws(BPFError) in
+            let port = try Self.object(remora_port_object, "remora_port")
+            try port.setCapacity(Self.flows, of: "flows")
+            try port.setCapacity(possibleProcessors(), of: "advert_buffers")
+            try port.load()
+            let proxy = try Self.object(remora_proxy_object, "remora_proxy")
+            let shared = Set(port.mapNames)
+            for name in proxy.mapNames where shared.contains(name) && !name.contains(".") {
+                try proxy.use(try port.mapDescriptor(name), as: name)
+            }
+            try proxy.load()
+            return try port.program("empty")
+        }
+        self.empty = empty
+        isCompiled = try during("see how programs run") { () throws(BPFError) in try empty.info().machineBytes > 0 }
+    }
+
+    /// Enough for a table that holds nothing.
+    private static let flows = 16
+
+    private static func object(_ image: remora_object, _ name: String) throws(BPFError) -> ObjectFile {
+        try ObjectFile(image: UnsafeRawBufferPointer(start: image.bytes, count: Int(image.size)), name: name)
+    }
+
+    /// Attaches the program that hands everything on to the loopback device, both hooks, and takes it off again.
+    public func attach() throws(DataplaneError) {
+        try during("attach by tcx") { () throws(BPFError) in
+            for hook in Hook.allCases {
+                try Link.attach(empty, to: "lo", ifindex: Self.loopback, hook: hook).detach()
+            }
+        }
+    }
+
+    /// Of every network namespace (LOOPBACK_IFINDEX of net/flow.h).
+    private static let loopback: UInt32 = 1
+
+    /// Whether a map can be made at all.
+    public static func makeMap() throws(DataplaneError) {
+        try during("use BPF") { () throws(BPFError) in try KernelProbe.makeRing() }
+    }
+
+    /// What the programs call in the kernel and this one does not have.
+    public static func missingFunctions() throws(DataplaneError) -> [String] {
+        try during("look for kernel functions") { () throws(BPFError) in
+            var missing: [String] = []
+            // before 6.2 there is none, and its absence says more than the verifier's log
+            for name in ["bpf_cast_to_kern_ctx"] where try !KernelProbe.knows(name) { missing.append(name) }
+            return missing
+        }
+    }
+}
+
+/// A program in a device's tcx chain.
+public struct ChainedProgram: Hashable, Sendable {
+    /// "ingress" or "egress".
+    public var hook: String
+    public var id: UInt32
+    /// As the kernel keeps it; nil where it is gone again, or may not be looked at (CAP_SYS_ADMIN).
+    public var name: String?
+    /// A port program of some Remora agent.
+    public var isRemora: Bool
+
+    /// Both chains of a device, each in its order.
+    public static func all(on ifindex: UInt32) throws(DataplaneError) -> [ChainedProgram] {
+        try during("read the tcx chains of device \(ifindex)") { () throws(BPFError) in
+            var chained: [ChainedProgram] = []
+            for hook in Hook.allCases {
+                for id in try attachedPrograms(ifindex: ifindex, hook: hook) {
+                    let name = try programName(id: id)
+                    chained.append(.init(hook: hook.rawValue, id: id, name: name, isRemora: name == hook.portProgram))
+                }
+            }
+            return chained
+        }
+    }
+
+    public init(hook: String, id: UInt32, name: String?, isRemora: Bool) {
+        self.hook = hook
+        self.id = id
+        self.name = name
+        self.isRemora = isRemora
+    }
+}

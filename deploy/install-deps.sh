@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what Remora is built, shown and tested with. Says what it installs; does nothing where all is there.
+set -euo pipefail
+
+build=(libbpf-dev libelf-dev zlib1g-dev libmnl-dev pkg-config)
+lab=(iproute2 procps bpftool qemu-system-x86 linux-image-cloud-amd64 busybox-static
+	containernetworking-plugins etcd-server curl ethtool nftables wrk nginx-light iperf3 clang-format)
+
+missing=()
+for package in "${build[@]}" "${lab[@]}"; do
+	dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+	echo "not root: cannot install ${missing[*]} (run: sudo make deps)" >&2
+	# without the headers nothing can be built; the rest is only for the demo and the network tests
+	for package in "${build[@]}"; do
+		[[ " ${missing[*]} " != *" $package "* ]] || exit 1
+	done
+	exit 0
+fi
+echo "installing from Debian: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}"
