@@ -55,7 +55,7 @@ let package = Package(
             ]),
         .executableTarget(
             name: "remora",
-            dependencies: ["Agent", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: ["Agent", "Fleet", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swift),
         tests("ModelTests", ["Model"]),
         tests("PacketsTests", ["Packets"]),

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Fleet
 import Model
 
 struct ApplyCommand: AsyncParsableCommand {
