@@ -23,7 +23,7 @@ enum Registering {
         for _ in 0..<times {
             try registration.withdraw()
             try remora.waitForEnd(of: "web", limit: .seconds(40))
-            let time = try Readiness.measure("web", knownTo: remora, client: client, registry: registry) {
+            let time = try Readiness.measure("web", at: vip, client: client, registry: registry) {
                 registration = try register()
             }
             samples.append(Double(time.components.seconds) * 1000 + Double(time.components.attoseconds) / 1e15)

@@ -39,12 +39,18 @@ extension Show {
             let drops = try remora.ask("status")["drops"].members
             try expect(drops.values.allSatisfy { $0.number == 0 }, "drops were counted: \(drops)")
             try expect(remora.pinnedServices().isEmpty, "pinned: \(remora.pinnedServices())")
-            if let vip = service["vip"].string.flatMap(Endpoint.init(text:)) {
-                try expectSilence(from: alice, at: vip)
-            }
+            rehearsalVIP = try vip(of: service)
+            try expectSilence(from: alice, at: rehearsalVIP)
             let bodies = try pages(3, from: alice, at: webAtOne)
             try expect(bodies == [one.name: 3], "the VM's own address answers \(bodies)")
         }
+    }
+
+    private func vip(of service: JSON) throws -> Endpoint {
+        guard let vip = service["vip"].string.flatMap(Endpoint.init(text:)) else {
+            throw Failure("the service has no VIP: \(service)")
+        }
+        return vip
     }
 
     func bootMachines() throws {
@@ -105,7 +111,7 @@ extension Show {
     private func measureReadiness() throws {
         let time = try screen.check("a service that registers is reachable at once") {
             try Readiness.measure(
-                "rehearsal", knownTo: remora, client: alice, registry: registry,
+                "rehearsal", at: rehearsalVIP, client: alice, registry: registry,
                 register: { try one.register("rehearsal", port: 80, ttl: 30) })
         }
         screen.note("from etcd's \"yes\" to the first connection through the new proxy: \(time)")

@@ -16,6 +16,8 @@ final class Show {
     var cart: Registration?
     /// Of the service "web".
     var vip = Endpoint("0.0.0.0", 0)
+    /// Of the service "rehearsal": it keeps it when it is gone.
+    var rehearsalVIP = Endpoint("0.0.0.0", 0)
     /// The kernel's numbers of the programs that proxies had.
     var programs: Set<Int> = []
 

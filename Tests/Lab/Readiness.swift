@@ -7,11 +7,8 @@ public enum Readiness {
     /// - Returns: the time from etcd's watch event, which comes before its answer to the registration, to the first
     ///   connection: an upper bound, with the client's pause between two tries in it.
     public static func measure(
-        _ service: String, knownTo remora: Remora, client: Namespace, registry: EtcdServer,
-        register: () throws -> Void
+        _ service: String, at vip: Endpoint, client: Namespace, registry: EtcdServer, register: () throws -> Void
     ) throws -> Duration {
-        let vip = try remora.service(service)["vip"].string.flatMap(Endpoint.init(text:))
-        guard let vip else { throw Failure("\(service) has no VIP yet") }
         try keepNeighbour(vip.address, of: client)
         let watch = try registry.watch(under: "/services/\(service)/", from: client)
         let event = Moment()
