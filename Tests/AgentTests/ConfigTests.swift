@@ -25,7 +25,7 @@ import Testing
           - {kind: consul}
         registrars: [10.0.0.5]
         containers: {file: /etc/remora/containers.txt}
-        proxies: {per: vm, drain: 5s}
+        proxies: {per: vm, drain: 5s, restoreGrace: 20s}
         flows: {max: 65536, idle: 10m, halfOpen: 5s, closed: 30s, halfOpenPerPort: 1024}
         probe: {enabled: false, timeout: 100ms, tries: 3}
         limits: {instancesPerPort: 10, servicesPerPort: 5, instances: 100}
@@ -61,7 +61,7 @@ import Testing
         #expect(config.registries.map(\.port) == [2379, 8500])
         #expect(config.registrars == [IPAddress("10.0.0.5")])
         #expect(config.containers == "/etc/remora/containers.txt")
-        #expect(config.proxies == .init(per: .vm, drain: .seconds(5)))
+        #expect(config.proxies == .init(per: .vm, drain: .seconds(5), restoreGrace: .seconds(20)))
         #expect(
             config.flows
                 == .init(

@@ -48,6 +48,7 @@ import Testing
             ("mode", plain.mode.rawValue), ("forwarding", plain.forwarding.rawValue), ("state", plain.state),
             ("socket", plain.socket), ("bpffs", plain.bpffs), ("logLevel", plain.logLevel.rawValue),
             ("proxies.per", plain.proxies.per.rawValue), ("proxies.drain", plain.proxies.drain.text),
+            ("proxies.restoreGrace", plain.proxies.restoreGrace.text),
             ("flows.max", "\(plain.flows.max)"), ("flows.idle", plain.flows.idle.text),
             ("flows.halfOpen", plain.flows.halfOpen.text), ("flows.closed", "60s"),
             ("flows.halfOpenPerPort", "\(plain.flows.halfOpenPerPort)"), ("probe.enabled", "\(plain.probe.enabled)"),

@@ -113,6 +113,7 @@ extension Fleet.Settings {
     static var enforcing: Fleet.Settings {
         var settings = Fleet.Settings()
         settings.mode = .enforce
+        settings.restoreGrace = .seconds(30)
         settings.vipRanges = [blue: IPv4Prefix(IPv4Address(bits: 0x0a63_0000), length: 24)]
         return settings
     }
