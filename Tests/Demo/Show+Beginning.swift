@@ -110,11 +110,11 @@ extension Show {
     /// From etcd's event (which precedes its "yes") to the first connection through the VIP.
     private func measureReadiness() throws {
         // port 80 of that VM is web's: an address and port belong to one service
-        try one.serve(port: 8081)
+        try one.serve(port: 8085)
         let time = try screen.check("a service that registers is reachable at once") {
             try Readiness.measure(
                 "rehearsal", at: rehearsalVIP, client: alice, registry: registry,
-                register: { try one.register("rehearsal", port: 8081, ttl: 30) })
+                register: { try one.register("rehearsal", port: 8085, ttl: 30) })
         }
         screen.note("from etcd's \"yes\" to the first connection through the new proxy: \(time)")
         try screen.check("and is withdrawn") {
