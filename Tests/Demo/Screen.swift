@@ -32,7 +32,7 @@ final class Screen: Sendable {
     private func write(_ text: String) { try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8)) }
 
     private func drawClock(_ state: State) {
-        guard let waiting = state.waiting else { return }
+        guard isTerminal, let waiting = state.waiting else { return }
         write("\r\u{1b}[K\u{1b}[36m\(elapsed)\u{1b}[0m  \(waiting) ...")
     }
 
