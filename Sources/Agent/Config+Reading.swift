@@ -16,7 +16,7 @@ extension Config {
     private static let networkKeys = ["name", "id", "vips", "probeSource"]
     private static let registryKeys = ["kind", "address", "port"]
     private static let containerKeys = ["file"]
-    private static let proxyKeys = ["per", "drain"]
+    private static let proxyKeys = ["per", "drain", "restoreGrace"]
     private static let flowKeys = ["max", "idle", "halfOpen", "closed", "halfOpenPerPort"]
     private static let probeKeys = ["enabled", "timeout", "tries"]
     private static let limitKeys = ["instancesPerPort", "servicesPerPort", "instances"]

@@ -1,3 +1,4 @@
+internal import CRemoraABI
 internal import Dataplane
 internal import Fleet
 internal import Model
@@ -7,25 +8,23 @@ internal import Registries
 /// What the configuration means to each room.
 extension Config {
     var endpoints: [RegistryEndpoint] {
-        let named = registries.compactMap { registry in
-            RegistryEndpoint.Kind(rawValue: registry.kind.rawValue).map {
-                RegistryEndpoint(kind: $0, address: registry.address, port: registry.port)
-            }
-        }
-        return named.isEmpty ? RegistryEndpoint.defaults : named
+        registries.isEmpty ? RegistryEndpoint.defaults : registries
     }
 
     var fleetSettings: Fleet.Settings {
         var settings = Fleet.Settings()
         settings.mode = mode
-        settings.grouping = proxies.per == .service ? .service : .vm
+        settings.grouping = proxies.per
         for network in networks { settings.vipRanges[network.id] = network.vips }
         settings.registrars = Set(registrars)
         settings.drain = proxies.drain
+        settings.restoreGrace = proxies.restoreGrace
         settings.probing = probe.enabled
         settings.instancesPerPort = limits.instancesPerPort
         settings.servicesPerPort = limits.servicesPerPort
         settings.instances = limits.instances
+        settings.backendsPerProxy = Int(REMORA_MAX_BACKENDS)
+        settings.servicesPerProxy = Int(REMORA_MAX_PROXY_SERVICES)
         return settings
     }
 

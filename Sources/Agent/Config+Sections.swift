@@ -1,4 +1,5 @@
 internal import Model
+internal import Registries
 
 /// The sections of a configuration, and how they must fit each other.
 extension Config {
@@ -82,12 +83,12 @@ extension Config {
     mutating func readRegistries(_ section: YAMLSection) {
         for inner in section.sections("registries", keys: Self.keys(of: "registries"), most: 64) {
             if !inner.has("kind") {
-                inner.missing("kind", Registry.Kind.allCases.map(\.rawValue).joined(separator: ", "))
+                inner.missing("kind", RegistryEndpoint.Kind.allCases.map(\.rawValue).joined(separator: ", "))
             }
-            guard let kind = inner.choice("kind", of: Registry.Kind.self) else { continue }
-            let port = inner.integer("port", in: 1...65535).map { UInt16($0) }
-            let registry = Registry(
-                kind: kind, address: inner.value("address", "IP address"), port: port ?? kind.defaultPort)
+            guard let kind = inner.choice("kind", of: RegistryEndpoint.Kind.self) else { continue }
+            let registry = RegistryEndpoint(
+                kind: kind, address: inner.value("address", "IP address"),
+                port: inner.integer("port", in: 1...65535).map { UInt16($0) })
             if let other = registries.first(where: { $0.address == registry.address && $0.port == registry.port }) {
                 inner.problem("port \(registry.port) there is \(other.kind.rawValue)'s already", "kind")
             }
@@ -101,6 +102,8 @@ extension Config {
         if let inner = section.section("proxies", keys: Self.keys(of: "proxies")) {
             proxies.per = inner.choice("per") ?? proxies.per
             proxies.drain = inner.duration("drain", in: .zero ... .seconds(86400)) ?? proxies.drain
+            proxies.restoreGrace =
+                inner.duration("restoreGrace", in: .zero ... .seconds(86400)) ?? proxies.restoreGrace
         }
         if let inner = section.section("flows", keys: Self.keys(of: "flows")) {
             flows.max = inner.integer("max", in: 1024...16_777_216) ?? flows.max

@@ -1,4 +1,6 @@
+public import Fleet
 public import Model
+public import Registries
 
 /// What the operator asked for: one file, checked whole before anything starts. See `Config.parse`.
 public struct Config: Sendable, Hashable {
@@ -16,7 +18,7 @@ public struct Config: Sendable, Hashable {
     public var ports: [Port] = []
     /// Sorted by number; holds at least one.
     public var networks: [Network] = [Network(name: "default", id: NetworkID(0))]
-    public var registries: [Registry] = []
+    public var registries: [RegistryEndpoint] = []
     /// Senders that may register addresses other than their own.
     public var registrars: [IPAddress] = []
     /// File that lists what the container platform holds.
@@ -69,24 +71,12 @@ public struct Config: Sendable, Hashable {
         }
     }
 
-    public struct Registry: Sendable, Hashable {
-        public enum Kind: String, Sendable, CaseIterable {
-            case consul, etcd
-            /// Where its server listens unless told otherwise.
-            public var defaultPort: UInt16 { self == .consul ? 8500 : 2379 }
-        }
-        public var kind: Kind
-        /// Nil: any server that is spoken to on this port.
-        public var address: IPAddress?
-        public var port: UInt16
-    }
-
     public struct Proxies: Sendable, Hashable {
-        /// One program for each service, or one for all services of the same VMs.
-        public enum Grouping: String, Sendable, CaseIterable { case service, vm }
-        public var per: Grouping = .service
+        public var per: Fleet.Settings.Grouping = .service
         /// How long established connections to a deregistered instance may go on.
-        public var drain: Duration = .seconds(30)
+        public var drain: Duration = Fleet.Settings().drain
+        /// After a start nothing that was known before lapses or is unloaded before this.
+        public var restoreGrace: Duration = Fleet.Settings().restoreGrace
     }
 
     public struct Flows: Sendable, Hashable {
@@ -106,9 +96,9 @@ public struct Config: Sendable, Hashable {
     }
 
     public struct Limits: Sendable, Hashable {
-        public var instancesPerPort: Int = 256
-        public var servicesPerPort: Int = 128
-        public var instances: Int = 20000
+        public var instancesPerPort: Int = Fleet.Settings().instancesPerPort
+        public var servicesPerPort: Int = Fleet.Settings().servicesPerPort
+        public var instances: Int = Fleet.Settings().instances
     }
 }
 

@@ -14,7 +14,7 @@ extension Fleet {
         /// How long established connections to a deregistered instance may go on.
         public var drain: Duration = .seconds(30)
         /// After a start nothing restored lapses before this, or one lease time where that is longer.
-        public var restoreGrace: Duration = .seconds(30)
+        public var restoreGrace: Duration = .seconds(10)
 
         /// Without probes the role of the port where an instance's own frames were seen decides.
         public var probing = true
@@ -40,6 +40,9 @@ extension Fleet {
         public var holdersPerInstance = 8
         /// Backends of one proxy program: no service has more, and no more are put together in one.
         public var backendsPerProxy = 256
+        /// Of one service, behind one port: nobody fills another's service.
+        public var backendsPerPort = 128
+        public var servicesPerProxy = 64
         public var workloads = 4096
         public var refusals = 256
         /// VIPs kept for services that are gone.

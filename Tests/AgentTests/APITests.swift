@@ -53,7 +53,7 @@ import Testing
             _ = try await client.detach(port: PortName("up0"))
             #expect(
                 node.calls == [
-                    "explain \(hostile)", "mode enforce port(vm 0)", "mode observe node",
+                    "explain \(hostile)", "mode enforce port(vm 0)", "mode observe all",
                     "mode enforce service(\(id))", "delete Policy \(id)", "detach all", "detach up0",
                 ])
         }

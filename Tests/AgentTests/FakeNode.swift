@@ -1,3 +1,4 @@
+import enum Fleet.ModeScope
 import Model
 import Synchronization
 
