@@ -47,7 +47,7 @@ import Testing
             }
             #expect(
                 node.calls == [
-                    "apply \(file) 34", "delete \(file)", "delete Policy n/a", "mode enforce node",
+                    "apply \(file) 34", "delete \(file)", "delete Policy n/a", "mode enforce all",
                     "mode observe port(vm0)", "mode enforce service(3:web)", "detach vm0", "detach all",
                 ])
         }
