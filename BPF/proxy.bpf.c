@@ -233,7 +233,7 @@ static __always_inline bool may_continue(const struct decision *decision, const 
 	if (differs)
 		return false;
 	if (opens(decision->packet.tcp))
-		return backend->state == REMORA_BACKEND_LIVE && !(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET));
+		return backend->state == REMORA_BACKEND_LIVE && !(flow->flags & REMORA_FLOW_ENDING);
 	return backend->state != REMORA_BACKEND_FREE;
 }
 

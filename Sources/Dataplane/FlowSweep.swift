@@ -71,20 +71,18 @@ public struct FlowSweep {
 
     private mutating func note(_ key: remora_flow_key, _ flow: remora_flow) {
         guard flow.direction == UInt8(REMORA_FORWARD.rawValue) else { return }
-        if flow.flags & UInt8(REMORA_FLOW_ESTABLISHED.rawValue) == 0 { halfOpen[flow.port, default: 0] += 1 }
-        guard flow.flags & UInt8(REMORA_FLOW_FIN.rawValue | REMORA_FLOW_RESET.rawValue) == 0 else { return }
+        if !flow.has(REMORA_FLOW_ESTABLISHED) { halfOpen[flow.port, default: 0] += 1 }
+        // a server that said its last is done with the client, whatever the client still holds open
+        guard !flow.has(REMORA_FLOW_RESET), !flow.has(REMORA_FLOW_OTHER_FIN) else { return }
         pass.open[flow.backendInstance(network: key.network), default: 0] += 1
     }
 
     private func isOver(_ flow: remora_flow, jiffies: UInt32, hertz: UInt32) -> Bool {
         let idle = Int32(bitPattern: jiffies &- flow.seen)  // negative: touched after the clock was read
-        let over = UInt8(REMORA_FLOW_FIN.rawValue | REMORA_FLOW_RESET.rawValue)
         let limit: Duration
-        if flow.flags & over != 0 {
+        if flow.has(REMORA_FLOW_RESET) || flow.has(REMORA_FLOW_FIN) && flow.has(REMORA_FLOW_OTHER_FIN) {
             limit = limits.closed
-        } else if flow.flags & UInt8(REMORA_FLOW_ESTABLISHED.rawValue) == 0,
-            flow.direction == UInt8(REMORA_FORWARD.rawValue)
-        {
+        } else if !flow.has(REMORA_FLOW_ESTABLISHED), flow.direction == UInt8(REMORA_FORWARD.rawValue) {
             limit = limits.halfOpen
         } else {
             limit = limits.idle
@@ -142,6 +140,8 @@ struct JiffiesClock {
 }
 
 extension remora_flow {
+    func has(_ flag: remora_flow_flag) -> Bool { flags & UInt8(flag.rawValue) != 0 }
+
     func backendInstance(network: UInt16) -> InstanceID {
         InstanceID(
             network: NetworkID(network), address: .v4(IPv4Address(networkOrder: destination)),
