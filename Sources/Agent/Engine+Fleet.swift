@@ -67,9 +67,8 @@ extension Engine {
 
     private func purge(_ instance: InstanceID) {
         do {
-            let purged = try plane.purge(instance)
-            purgedFlows += purged
-            log.info("\(instance) is dead: \(purged) connections purged")
+            try plane.purge(instance)
+            log.info("\(instance) is dead: its flows are purged, \(plane.purgedConnections) open ones so far")
         } catch { raise("flows of \(instance)", "\(error)") }
     }
 

@@ -9,7 +9,7 @@ extension Engine: NodeOperations {
         StatusView(
             node: config.node, version: Version.text, mode: fleet.mode, started: started, ports: try portViews(),
             services: fleet.counts.services, proxies: plane.loadedProxies.count, instances: verdicts(),
-            maps: mapViews(), drops: try drops(), alarms: alarms.list, purgedFlows: purgedFlows,
+            maps: mapViews(), drops: try drops(), alarms: alarms.list, purgedFlows: plane.purgedConnections,
             registrationToProxyMilliseconds: median(readiness.recent))
     }
 

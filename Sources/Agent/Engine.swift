@@ -42,7 +42,6 @@ actor Engine {
     /// Whose frames a bridge may tell of.
     var addresses: [MACAddress: Set<Search.Host>] = [:]
     var passStarted: Instant
-    var purgedFlows = 0
     var flowEntries = 0
     var containersRead: ContainersFile.Stamp?
     var schedule: Schedule

@@ -13,30 +13,39 @@ extension Dataplane {
     public func setFlowLimits(_ limits: FlowSweep.Limits) { sweep.limits = limits }
     public func restartSweep() { sweep.restart() }
 
-    /// Deletes every flow to a dead instance, both directions; the number of connections.
+    /// Deletes every flow to an instance that is dead or carried no longer, both directions: a claim that outlived its
+    /// proxy would translate the guest's answers to somebody else. The number of connections that were open.
     @discardableResult
     public func purge(_ instance: InstanceID) throws(DataplaneError) -> Int {
-        guard let address = instance.address.v4?.networkOrder else { return 0 }
-        let port = instance.port.bigEndian
+        try during("purge the flows of \(instance)") { () throws(BPFError) in try purge([instance]) }
+    }
+
+    @discardableResult
+    func purge(_ instances: Set<InstanceID>) throws(BPFError) -> Int {
+        guard !instances.isEmpty else { return 0 }
         var doomed: [remora_flow_key] = []
-        var connections = 0
-        return try during("purge the flows of \(instance)") { () throws(BPFError) in
-            var walk = MapWalk(maps.flows)
-            var more = true
-            while more {
-                more = try walk.next(limit: 8192) { key, flow in
-                    guard key.network == instance.network.number else { return }
-                    if flow.direction == UInt8(REMORA_FORWARD.rawValue) {
-                        guard flow.destination == address, flow.destination_port == port else { return }
-                        connections += 1
-                    } else {
-                        guard key.source == address, key.source_port == port else { return }
-                    }
-                    doomed.append(key)
-                }
+        var open = 0
+        var walk = MapWalk(maps.flows)
+        var more = true
+        while more {
+            more = try walk.next(limit: 8192) { key, flow in
+                let isForward = flow.direction == UInt8(REMORA_FORWARD.rawValue)
+                let instance = isForward ? flow.backendInstance(network: key.network) : key.sourceInstance
+                guard instances.contains(instance) else { return }
+                if isForward, flow.isOpen { open += 1 }
+                doomed.append(key)
             }
-            for key in doomed { try maps.flows.remove(key) }
-            return connections
         }
+        for key in doomed { try maps.flows.remove(key) }
+        purgedConnections += open
+        return open
+    }
+}
+
+extension remora_flow_key {
+    fileprivate var sourceInstance: InstanceID {
+        InstanceID(
+            network: NetworkID(network), address: .v4(IPv4Address(networkOrder: source)),
+            port: UInt16(bigEndian: source_port))
     }
 }

@@ -50,6 +50,7 @@ extension Dataplane {
         try during(operation) { () throws(BPFError) in
             if difference.backendsMoved { try moveGenerations(plan) }
             try publish(plan, owner: spec.id)
+            try purge(difference.released(in: spec.id.network))
         }
         proxies[spec.id]?.spec = spec
         return difference.writes > 0 || loaded.spec.map { $0 != spec } ?? false ? .updated : .unchanged
@@ -129,8 +130,10 @@ extension Dataplane {
     public func remove(_ id: ProxyID) throws(DataplaneError) {
         guard let loaded = proxies[id] else { return }
         try during("unload proxy \(id)") { () throws(BPFError) in
+            let backends = try loaded.proxy.layout()
             try withdraw(all: nil, owner: id)
             try loaded.proxy.directory.remove()
+            try purge(Set(backends.filter(\.isCarried).map { $0.instance(network: id.network) }))
         }
         proxies[id] = nil
         retireSlots(of: loaded, keeping: [], owner: id)

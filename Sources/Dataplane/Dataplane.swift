@@ -51,6 +51,8 @@ public final class Dataplane {
     var vips: Claims<AddressKey, UInt32>
     var neighbours: Claims<AddressKey, remora_neighbour>
     public internal(set) var sweep: FlowSweep
+    /// Connections that were open when their flows were purged.
+    public internal(set) var purgedConnections = 0
     var rings: [Ring] = []
 
     struct Loaded {

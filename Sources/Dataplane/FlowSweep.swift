@@ -72,8 +72,7 @@ public struct FlowSweep {
     private mutating func note(_ key: remora_flow_key, _ flow: remora_flow) {
         guard flow.direction == UInt8(REMORA_FORWARD.rawValue) else { return }
         if !flow.has(REMORA_FLOW_ESTABLISHED) { halfOpen[flow.port, default: 0] += 1 }
-        // a server that said its last is done with the client, whatever the client still holds open
-        guard !flow.has(REMORA_FLOW_RESET), !flow.has(REMORA_FLOW_OTHER_FIN) else { return }
+        guard flow.isOpen else { return }
         pass.open[flow.backendInstance(network: key.network), default: 0] += 1
     }
 
@@ -141,6 +140,9 @@ struct JiffiesClock {
 
 extension remora_flow {
     func has(_ flag: remora_flow_flag) -> Bool { flags & UInt8(flag.rawValue) != 0 }
+
+    /// Of the forward direction: a server that said its last is done with the client, whatever that still holds open.
+    var isOpen: Bool { !has(REMORA_FLOW_RESET) && !has(REMORA_FLOW_OTHER_FIN) }
 
     func backendInstance(network: UInt16) -> InstanceID {
         InstanceID(

@@ -105,6 +105,14 @@ final class LoadedProxy {
         /// A known flow's packets would now go elsewhere: generations must move.
         var backendsMoved = false
         var writes = 0
+        var carriedBefore: [remora_backend] = []
+        var carriedNow: [remora_backend] = []
+
+        /// Instances that it carries no longer.
+        func released(in network: NetworkID) -> Set<InstanceID> {
+            Set(carriedBefore.map { $0.instance(network: network) })
+                .subtracting(carriedNow.map { $0.instance(network: network) })
+        }
     }
 
     /// Writes what differs. New backends come before the tables that lead to them, old ones go after.
@@ -114,6 +122,8 @@ final class LoadedProxy {
         for index in 0..<UInt32(backends.capacity) {
             let wanted = Int(index) < plan.backends.count ? plan.backends[Int(index)] : remora_backend()
             let loaded = try backends[index] ?? remora_backend()
+            if loaded.isCarried { difference.carriedBefore.append(loaded) }
+            if wanted.isCarried { difference.carriedNow.append(wanted) }
             if same(wanted, loaded) { continue }
             difference.writes += 1
             difference.backendsMoved = difference.backendsMoved || loaded.state != 0
@@ -130,5 +140,17 @@ final class LoadedProxy {
         }
         for (index, backend) in late { try backends.set(index, backend) }
         return difference
+    }
+}
+
+extension remora_backend {
+    /// Flows lead to it.
+    var isCarried: Bool {
+        state == UInt8(REMORA_BACKEND_LIVE.rawValue) || state == UInt8(REMORA_BACKEND_DRAINING.rawValue)
+    }
+
+    func instance(network: NetworkID) -> InstanceID {
+        InstanceID(
+            network: network, address: .v4(IPv4Address(networkOrder: address)), port: UInt16(bigEndian: port))
     }
 }
