@@ -4,11 +4,12 @@ public import Model
 
 /// What a device's driver says of itself (ethtool's ioctl).
 public struct DeviceFeatures: Hashable, Sendable {
-    public var driver: String
+    /// Nil where there is none to name, as for the loopback device.
+    public var driver: String?
     /// Features that are on, by the kernel's names: `hw-tc-offload`, `rx-gro-hw`, ...
     public var active: Set<String>
 
-    public init(driver: String, active: Set<String>) {
+    public init(driver: String?, active: Set<String>) {
         self.driver = driver
         self.active = active
     }
@@ -39,11 +40,16 @@ private struct Ethtool: ~Copyable {
 
     deinit { close(fd) }
 
-    func driver() throws(NetlinkError) -> String {
+    func driver() throws(NetlinkError) -> String? {
         var info = ethtool_drvinfo()
         info.cmd = UInt32(ETHTOOL_GDRVINFO)
-        try withUnsafeMutableBytes(of: &info) { bytes throws(NetlinkError) in
-            try ask("which driver it has", bytes)
+        do throws(NetlinkError) {
+            try withUnsafeMutableBytes(of: &info) { bytes throws(NetlinkError) in
+                try ask("which driver it has", bytes)
+            }
+        } catch {
+            guard error.code == EOPNOTSUPP else { throw error }
+            return nil
         }
         return withUnsafeBytes(of: info.driver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
@@ -101,13 +107,11 @@ private struct Ethtool: ~Copyable {
     }
 
     private func ask(_ question: String, _ request: [UInt8]) throws(NetlinkError) -> [UInt8] {
-        var answer = request
-        // Array's own method does not pass typed errors on
-        let outcome = answer.withUnsafeMutableBytes { bytes in
-            Result { () throws(NetlinkError) in try ask(question, bytes) }
-        }
-        try outcome.get()
-        return answer
+        let answer = UnsafeMutableRawBufferPointer.allocate(byteCount: request.count, alignment: 8)
+        defer { answer.deallocate() }
+        answer.copyBytes(from: request)
+        try ask(question, answer)
+        return Array(answer)
     }
 
     private func ask(_ question: String, _ bytes: UnsafeMutableRawBufferPointer) throws(NetlinkError) {

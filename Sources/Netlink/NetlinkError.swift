@@ -11,6 +11,8 @@ public struct NetlinkError: Error, Hashable, Sendable, CustomStringConvertible {
         self.operation = operation
     }
 
+    public static func noDevice(_ operation: String) -> NetlinkError { NetlinkError(ENODEV, operation) }
+
     public var description: String { "\(operation): \(String(cString: strerror(code)))" }
 }
 

@@ -35,6 +35,14 @@ public struct Link: Hashable, Sendable {
     /// The kernel's number of the peer's namespace as seen from here; nil: this one.
     public var peerNamespace: Int32?
     public var mtu: UInt32
+    /// The switch in hardware that it is a port of (switchdev's id); nil: none.
+    public var hardwareSwitch: [UInt8]?
+    /// Id of the XDP program that runs on it.
+    public var xdpProgram: UInt32?
+    /// Of a bridge: it filters by VLAN.
+    public var filtersVLANs = false
+    /// Of a bridge's port: the bridge lets it speak to no other isolated port.
+    public var isIsolated = false
 
     public init(
         index: UInt32, name: PortName, kind: String? = nil, isUp: Bool, hasCarrier: Bool,
@@ -71,6 +79,8 @@ public struct Neighbour: Hashable, Sendable {
     public var isFailed: Bool
     /// Set by hand or the device's own: it does not age.
     public var isPermanent: Bool
+    /// Of a bridge's table: a switch in hardware forwards to it by itself.
+    public var isOffloaded = false
 
     public init(
         table: Table, index: UInt32, mac: MACAddress? = nil, address: IPAddress? = nil, vlan: UInt16? = nil,

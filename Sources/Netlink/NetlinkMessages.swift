@@ -6,6 +6,7 @@ internal import Model
 enum NetlinkMessages {
     enum Item: Equatable {
         case event(NetlinkEvent)
+        case table(FilterTable)
         /// The end of a dump.
         case done
         /// The kernel's answer to a request: errno, 0 for "done as asked".
@@ -41,6 +42,7 @@ enum NetlinkMessages {
         case Int(RTM_DELLINK): return link(payload).map { .event(.linkGone($0)) }
         case Int(RTM_NEWNEIGH): return neighbour(payload).map { .event(.neighbour($0)) }
         case Int(RTM_DELNEIGH): return neighbour(payload).map { .event(.neighbourGone($0)) }
+        case Int(FilterTable.messageType(NFT_MSG_NEWTABLE)): return table(payload).map { .table($0) }
         default: return nil
         }
     }
@@ -67,11 +69,45 @@ enum NetlinkMessages {
             case Int(IFLA_OPERSTATE):
                 link.state = attribute.number(UInt8.self).flatMap(Link.OperationalState.init) ?? .unknown
             case Int(IFLA_LINKINFO):
-                link.kind = attribute.nested.first { Int($0.type) == Int(IFLA_INFO_KIND) }?.text
+                readKind(attribute, into: &link)
+            case Int(IFLA_PHYS_SWITCH_ID): link.hardwareSwitch = Array(attribute.value)
+            case Int(IFLA_XDP): link.xdpProgram = attribute.nested.lazy.compactMap(xdpProgram).first
             default: break
             }
         }
         return link.name.description.isEmpty ? nil : link
+    }
+
+    /// IFLA_LINKINFO: what kind it is, and what that kind says of itself and of its ports.
+    private static func readKind(_ attribute: Attribute, into link: inout Link) {
+        for inner in attribute.nested {
+            switch Int(inner.type) {
+            case Int(IFLA_INFO_KIND): link.kind = inner.text
+            case Int(IFLA_INFO_DATA) where link.kind == "bridge":
+                link.filtersVLANs = inner.nested.contains { Int($0.type) == Int(IFLA_BR_VLAN_FILTERING) && $0.isTrue }
+            case Int(IFLA_INFO_SLAVE_DATA):
+                // Of a bond's port these are other attributes, and none has this number.
+                link.isIsolated = inner.nested.contains { Int($0.type) == Int(IFLA_BRPORT_ISOLATED) && $0.isTrue }
+            default: break
+            }
+        }
+    }
+
+    /// The kernel names the program once, or, of several, each by its mode.
+    private static func xdpProgram(_ attribute: Attribute) -> UInt32? {
+        switch Int(attribute.type) {
+        case Int(IFLA_XDP_PROG_ID), Int(IFLA_XDP_DRV_PROG_ID), Int(IFLA_XDP_SKB_PROG_ID), Int(IFLA_XDP_HW_PROG_ID):
+            attribute.number(UInt32.self)
+        default: nil
+        }
+    }
+
+    private static func table(_ payload: UnsafeRawBufferPointer) -> FilterTable? {
+        guard let info: nfgenmsg = read(payload), let family = FilterTable.Family(rawValue: info.nfgen_family),
+            let name = Attributes(payload, skipping: MemoryLayout<nfgenmsg>.size)
+                .first(where: { Int($0.type) == Int(NFTA_TABLE_NAME.rawValue) })?.text
+        else { return nil }
+        return FilterTable(family: family, name: name)
     }
 
     private static func neighbour(_ payload: UnsafeRawBufferPointer) -> Neighbour? {
@@ -86,6 +122,7 @@ enum NetlinkMessages {
         var neighbour = Neighbour(
             table: table, index: UInt32(info.ndm_ifindex), isFailed: info.ndm_state & UInt16(NUD_FAILED) != 0,
             isPermanent: info.ndm_state & UInt16(NUD_PERMANENT | NUD_NOARP) != 0)
+        neighbour.isOffloaded = info.ndm_flags & UInt8(NTF_OFFLOADED) != 0
         for attribute in Attributes(payload, skipping: MemoryLayout<ndmsg>.size) {
             switch Int(attribute.type) {
             case Int(NDA_LLADDR): neighbour.mac = attribute.mac
@@ -137,6 +174,7 @@ private struct Attribute {
     var text: String { String(decoding: value.prefix { $0 != 0 }, as: UTF8.self) }
     var mac: MACAddress? { value.count == 6 ? MACAddress(bytes: value) : nil }
     var nested: Attributes { Attributes(value) }
+    var isTrue: Bool { number(UInt8.self) ?? 0 != 0 }
 
     var address: IPAddress? {
         switch value.count {

@@ -45,8 +45,8 @@ public struct NetlinkSocket: ~Copyable {
 
     /// Every device of this network namespace.
     public static func links() throws(NetlinkError) -> [Link] {
-        try dump(UInt16(RTM_GETLINK), family: AF_UNSPEC, operation: "dump links").compactMap { event in
-            if case .link(let link) = event { link } else { nil }
+        try dump(UInt16(RTM_GETLINK), family: AF_UNSPEC, operation: "dump links").compactMap { item in
+            if case .event(.link(let link)) = item { link } else { nil }
         }
     }
 
@@ -58,33 +58,49 @@ public struct NetlinkSocket: ~Copyable {
             case .ipv4: AF_INET
             case .ipv6: AF_INET6
             }
-        return try dump(UInt16(RTM_GETNEIGH), family: family, operation: "dump neighbours").compactMap { event in
-            if case .neighbour(let neighbour) = event { neighbour } else { nil }
+        return try dump(UInt16(RTM_GETNEIGH), family: family, operation: "dump neighbours").compactMap { item in
+            if case .event(.neighbour(let neighbour)) = item { neighbour } else { nil }
+        }
+    }
+
+    /// The packet filter's tables of every family. Needs CAP_NET_ADMIN.
+    public static func filterTables() throws(NetlinkError) -> [FilterTable] {
+        let type = FilterTable.messageType(NFT_MSG_GETTABLE)
+        return try dump(
+            type, family: AF_UNSPEC, operation: "dump nftables", bus: NETLINK_NETFILTER,
+            header: MemoryLayout<nfgenmsg>.size
+        ).compactMap { item in
+            if case .table(let table) = item { table } else { nil }
         }
     }
 
     /// A dump that meets a change is torn and asked for again; a table that never rests is an error.
+    ///
+    /// - Parameter header: bytes that follow the message's own header; the family is the first. Dumps of links and
+    ///   neighbours take the longer one of either.
     private static func dump(
-        _ type: UInt16, family: Int32, operation: String
-    ) throws(NetlinkError) -> [NetlinkEvent] {
-        let socket = try open(groups: 0, flags: 0, operation: operation)
+        _ type: UInt16, family: Int32, operation: String, bus: Int32 = NETLINK_ROUTE,
+        header: Int = max(MemoryLayout<ifinfomsg>.size, MemoryLayout<ndmsg>.size)
+    ) throws(NetlinkError) -> [NetlinkMessages.Item] {
+        let socket = try open(groups: 0, flags: 0, operation: operation, bus: bus)
         defer { mnl_socket_close(socket) }
         var patience = timeval(tv_sec: 5, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &patience, size)
         for _ in 0..<mostDumps {
-            if let events = try dumpOnce(socket, type, family: family, operation: operation) { return events }
+            try request(socket, type, family: family, header: header, operation: operation)
+            if let items = try receiveDump(socket, operation: operation) { return items }
         }
         throw NetlinkError(EBUSY, "\(operation): the table changed during each of \(mostDumps) dumps")
     }
     private static let mostDumps = 10
 
-    private static func dumpOnce(
-        _ socket: OpaquePointer, _ type: UInt16, family: Int32, operation: String
-    ) throws(NetlinkError) -> [NetlinkEvent]? {
-        try request(socket, type, family: family, operation: operation)
+    /// Nil where it was torn.
+    private static func receiveDump(
+        _ socket: OpaquePointer, operation: String
+    ) throws(NetlinkError) -> [NetlinkMessages.Item]? {
         var buffer = [UInt8](repeating: 0, count: 65536)
-        var events: [NetlinkEvent] = []
+        var content: [NetlinkMessages.Item] = []
         var isWhole = true
         while true {
             let count = try netlinkCall(operation) {
@@ -96,18 +112,18 @@ public struct NetlinkSocket: ~Copyable {
             }
             for item in items {
                 switch item {
-                case .event(let event): events.append(event)
+                case .event, .table: content.append(item)
                 case .interrupted: isWhole = false
                 case .error(let code) where code != 0: throw NetlinkError(code, operation)
                 case .error: break
-                case .done: return isWhole ? events : nil
+                case .done: return isWhole ? content : nil
                 }
             }
         }
     }
 
     private static func request(
-        _ socket: OpaquePointer, _ type: UInt16, family: Int32, operation: String
+        _ socket: OpaquePointer, _ type: UInt16, family: Int32, header extraBytes: Int, operation: String
     ) throws(NetlinkError) {
         let bytes = UnsafeMutableRawPointer.allocate(byteCount: 256, alignment: 16)
         defer { bytes.deallocate() }
@@ -115,15 +131,16 @@ public struct NetlinkSocket: ~Copyable {
         header.pointee.nlmsg_type = type
         header.pointee.nlmsg_flags = UInt16(NLM_F_REQUEST | NLM_F_DUMP)
         header.pointee.nlmsg_seq = 1
-        // Both dumps begin with the family; the kernel takes the longer header for either.
-        let extra = mnl_nlmsg_put_extra_header(header, max(MemoryLayout<ifinfomsg>.size, MemoryLayout<ndmsg>.size))
+        let extra = mnl_nlmsg_put_extra_header(header, extraBytes)
         extra?.storeBytes(of: UInt8(truncatingIfNeeded: family), as: UInt8.self)
         let length = Int(header.pointee.nlmsg_len)
         _ = try netlinkCall(operation) { mnl_socket_sendto(socket, header, length) }
     }
 
-    private static func open(groups: UInt32, flags: Int32, operation: String) throws(NetlinkError) -> OpaquePointer {
-        guard let socket = mnl_socket_open2(Int32(NETLINK_ROUTE), Int32(SOCK_CLOEXEC.rawValue) | flags) else {
+    private static func open(
+        groups: UInt32, flags: Int32, operation: String, bus: Int32 = NETLINK_ROUTE
+    ) throws(NetlinkError) -> OpaquePointer {
+        guard let socket = mnl_socket_open2(bus, Int32(SOCK_CLOEXEC.rawValue) | flags) else {
             throw NetlinkError(errno, "open a netlink socket")
         }
         do throws(NetlinkError) {

@@ -35,6 +35,43 @@ import Testing
         #expect(read(Self.message(17, Self.link)) == [.event(.linkGone(expected))])
     }
 
+    @Test("what filters, switches and runs on a device is read too") func surroundings() {
+        let fixed = Array(Self.link.prefix(16))
+        func read(_ attributes: [UInt8]) -> Link? {
+            let name = Self.attribute(3, Array("p0\0".utf8))
+            guard case .event(.link(let link))? = self.read(Self.message(16, fixed + name + attributes)).first else {
+                return nil
+            }
+            return link
+        }
+        let xdp = Self.attribute(43 | 1 << 15, Self.attribute(2, [2]) + Self.attribute(4, Self.number(UInt32(77))))
+        #expect(read(xdp)?.xdpProgram == 77)
+        #expect(read(Self.attribute(43, Self.attribute(2, [0])))?.xdpProgram == nil)
+        #expect(read(Self.attribute(36, [0xab, 0xcd]))?.hardwareSwitch == [0xab, 0xcd])
+        let bridge = Self.attribute(1, Array("bridge\0".utf8)) + Self.attribute(2, Self.attribute(7, [1]))
+        #expect(read(Self.attribute(18, bridge))?.filtersVLANs == true)
+        let slave = Self.attribute(4, Array("bridge\0".utf8)) + Self.attribute(5, Self.attribute(33, [1]))
+        #expect(read(Self.attribute(18, slave))?.isIsolated == true)
+        #expect(read([])?.isIsolated == false)
+    }
+
+    @Test("a packet filter's tables are read by family, and strange families passed over") func tables() {
+        func table(_ family: UInt8) -> [UInt8] {
+            Self.message(0xa00, [family, 0, 0, 0] + Self.attribute(1, Array("filter\0".utf8)))
+        }
+        #expect(read(table(7) + table(99)) == [.table(FilterTable(family: .bridge, name: "filter"))])
+        #expect(read(Self.message(0xa00, [7, 0])).isEmpty)
+    }
+
+    @Test("an entry that hardware forwards by is told") func offloaded() {
+        let entry: [UInt8] = [7, 0, 0, 0] + Self.number(Int32(5)) + Self.number(UInt16(2)) + [0x20, 0]
+        guard case .event(.neighbour(let neighbour))? = read(Self.message(28, entry)).first else {
+            Issue.record("no neighbour")
+            return
+        }
+        #expect(neighbour.isOffloaded)
+    }
+
     @Test("a bridge's own table and the ARP table are told apart") func neighbours() {
         func entry(_ family: UInt8, state: UInt16, _ attributes: [UInt8]) -> [UInt8] {
             [family, 0, 0, 0] + Self.number(Int32(5)) + Self.number(state) + [0, 0] + attributes

@@ -20,6 +20,57 @@ import Testing
         #expect(try NetlinkSocket.neighbours(table).allSatisfy { $0.table == table })
     }
 
+    @Test("a device's driver and features are asked for, and an absent device is an error") func features() throws {
+        let loopback = try DeviceFeatures(of: PortName("lo"))
+        // NETIF_F_LOOPBACK is fixed on for it
+        #expect(loopback.active.contains("loopback") && !loopback.active.contains(""))
+        for name in ["no-such-dev", String(repeating: "x", count: 40), ""] {
+            #expect(throws: NetlinkError.self) { try DeviceFeatures(of: PortName(name)) }
+        }
+    }
+
+    @Test(
+        "frames that pass a device are heard, both ways, with the tag that is not in their bytes",
+        .enabled(if: geteuid() == 0, "needs root"))
+    func frames() async throws {
+        let plain: [UInt8] = [UInt8](repeating: 0xff, count: 6) + [2, 0, 0, 0, 0, 9, 0x88, 0xb5] + Array(0..<50)
+        let tagged = Array(plain.prefix(12)) + [0x81, 0, 0, 7] + plain.dropFirst(12)
+        let (sent, come, lost) = try await Self.inNamespace {
+            try Self.ip("link add up0 type veth peer name vm0")
+            try Self.ip("link set up0 up")
+            try Self.ip("link set vm0 up")
+            let sender = try FrameSocket(device: PortName("up0"))
+            var near = try FrameSocket(device: PortName("up0"))
+            var far = try FrameSocket(device: PortName("vm0"))
+            for frame in [plain, tagged] {
+                guard write(sender.fd, frame, frame.count) == frame.count else { throw CommandFailed(command: "send") }
+            }
+            return (try Self.take(2, from: &near), try Self.take(2, from: &far), far.takeLost())
+        }
+        #expect(sent.map(\.bytes) == [plain, tagged] && sent.allSatisfy { $0.vlan == nil })
+        // the receiving device has taken the tag out
+        #expect(come.map(\.bytes) == [plain, plain] && come.map(\.vlan) == [nil, 7] && lost == 0)
+    }
+
+    struct Taken: Sendable {
+        let bytes: [UInt8]
+        let vlan: UInt16?
+    }
+
+    /// Waits for so many frames of the test's own Ethernet type: others may pass too.
+    static func take(_ count: Int, from socket: inout FrameSocket) throws -> [Taken] {
+        var taken: [Taken] = []
+        while taken.count < count {
+            var wait = pollfd(fd: socket.fd, events: Int16(POLLIN), revents: 0)
+            guard poll(&wait, 1, 10_000) == 1 else { break }
+            guard let frame = try socket.read() else { continue }
+            if frame.bytes[6...11].elementsEqual([2, 0, 0, 0, 0, 9]) {
+                taken.append(Taken(bytes: Array(frame.bytes), vlan: frame.vlan))
+            }
+        }
+        return taken
+    }
+
     @Test("a veth that comes, goes up and goes is followed", .enabled(if: geteuid() == 0, "needs root"))
     func follow() async throws {
         let seen = try await Self.inNamespace {
