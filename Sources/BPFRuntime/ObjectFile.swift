@@ -145,7 +145,8 @@ public final class Program: Sendable {
         try Kernel.call("read what program \(name) is") { bpf_obj_get_info_by_fd(descriptor.raw, &info, &length) }
         return ProgramInfo(
             id: info.id, name: withUnsafeBytes(of: info.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) },
-            runs: info.run_cnt, nanoseconds: info.run_time_ns, verified: Int(info.verified_insns))
+            runs: info.run_cnt, nanoseconds: info.run_time_ns, verified: Int(info.verified_insns),
+            machineBytes: Int(info.jited_prog_len))
     }
 
     /// One run on a packet that it may change (BPF_PROG_TEST_RUN).
@@ -187,6 +188,8 @@ public struct ProgramInfo: Sendable {
     public let runs: UInt64
     public let nanoseconds: UInt64
     public let verified: Int
+    /// Length of what the just-in-time compiler made of it; 0: it is interpreted.
+    public let machineBytes: Int
 }
 
 /// What a test run may set in the packet's context.

@@ -1,0 +1,21 @@
+internal import CLibBPF
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
+/// Asks the kernel by trying; nothing stays.
+public enum KernelProbe {
+    /// Makes the smallest ring buffer (kernel 5.8) and lets it go.
+    public static func makeRing() throws(BPFError) {
+        let page = UInt32(sysconf(Int32(_SC_PAGESIZE)))
+        _ = Descriptor(
+            try Kernel.call("make a BPF map") { bpf_map_create(BPF_MAP_TYPE_RINGBUF, "remora_probe", 0, 0, page, nil) })
+    }
+
+    /// Whether the kernel's type information knows this name: without, no program may call such a function.
+    public static func knows(_ name: String) throws(BPFError) -> Bool {
+        let types = try Kernel.pointer("read the kernel's BTF") { btf__load_vmlinux_btf() }
+        defer { btf__free(types) }
+        return btf__find_by_name(types, name) > 0
+    }
+}
