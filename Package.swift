@@ -55,7 +55,9 @@ let package = Package(
             ]),
         .executableTarget(
             name: "remora",
-            dependencies: ["Agent", "Fleet", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Agent", "Dataplane", "Fleet", "Model", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: swift),
         tests("ModelTests", ["Model"]),
         tests("PacketsTests", ["Packets"]),

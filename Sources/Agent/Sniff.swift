@@ -29,7 +29,9 @@ public func sniff(
         while true {
             let count = fread(&buffer, 1, buffer.count, file)
             reader.append(buffer.prefix(count))
-            while let record = try reader.next() { try capture.hear(record).forEach(write) }
+            while let record = try reader.next() {
+                try record.frame.withUnsafeBytes { try capture.hear($0, at: record.time).forEach(write) }
+            }
             if count < buffer.count { break }
         }
         if ferror(file) != 0 { throw SniffError(path: path, cause: String(cString: strerror(errno))) }
@@ -49,8 +51,8 @@ public struct SniffError: Error, CustomStringConvertible {
     public var description: String { "read capture \(path): \(cause)" }
 }
 
-/// An ear that is led through a capture's time.
-private struct CaptureListener: ~Copyable {
+/// An ear that is led through the time of a capture, or of a clock that may be set back.
+struct CaptureListener: ~Copyable {
     private var ear: Ear
     private var latest = Instant(milliseconds: 0)
     private let encoder: JSONEncoder
@@ -63,15 +65,19 @@ private struct CaptureListener: ~Copyable {
 
     var counters: Ear.Counters { ear.counters }
 
-    mutating func hear(_ record: PcapReader.Record) throws -> [String] {
-        // Stamps of a capture may go back a little; the ear's time may not.
-        latest = max(latest, record.time)
-        var heard = ear.tick(at: latest)
-        heard += record.frame.withUnsafeBytes { bytes in
-            let network = NetworkID(Frame(bytes)?.vlan ?? 0)
-            return ear.hear(bytes, network: network, source: 0, at: latest)
-        }
-        return try heard.map { try Self.line($0, encoder) }
+    /// - Parameter vlan: of a tag that is not in the bytes. The outermost one names the network.
+    mutating func hear(_ bytes: UnsafeRawBufferPointer, vlan: UInt16? = nil, at time: Instant) throws -> [String] {
+        let overdue = try tick(at: time)
+        let network = NetworkID(Frame(bytes, vlan: vlan)?.vlan ?? 0)
+        let heard = ear.hear(bytes, vlan: vlan, network: network, source: 0, at: latest)
+        return try overdue + lines(heard)
+    }
+
+    /// What no answer came for in time.
+    mutating func tick(at time: Instant) throws -> [String] {
+        // Stamps may go back a little; the ear's time may not.
+        latest = max(latest, time)
+        return try lines(ear.tick(at: latest))
     }
 
     /// No answer comes any more.
@@ -79,10 +85,10 @@ private struct CaptureListener: ~Copyable {
         latest = latest + .seconds(3600)
         // Giving up on what is missing may bring up requests that are then to be settled.
         let heard = ear.tick(at: latest) + ear.tick(at: latest + .seconds(3600))
-        return try heard.map { try Self.line($0, encoder) }
+        return try lines(heard)
     }
 
-    private static func line(_ heard: Heard, _ encoder: JSONEncoder) throws -> String {
-        String(decoding: try encoder.encode(heard.advertisement), as: UTF8.self)
+    private func lines(_ heard: [Heard]) throws -> [String] {
+        try heard.map { String(decoding: try encoder.encode($0.advertisement), as: UTF8.self) }
     }
 }
