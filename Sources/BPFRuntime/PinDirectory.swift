@@ -135,6 +135,16 @@ public struct PinDirectory: Hashable, Sendable, CustomStringConvertible {
             "mount bpffs at \(path): it is not mounted there (mount -t bpf bpf \(path), or start the agent with CAP_SYS_ADMIN)"
         ) { mount("bpf", path, "bpf", 0, nil) }
     }
+
+    /// From now on the calling thread sees a bpffs of its own here, which nobody else does: what it pins goes with the
+    /// thread, whatever ends it. Needs CAP_SYS_ADMIN.
+    public static func mountPrivately(_ path: String) throws(BPFError) {
+        try Kernel.call("make a mount namespace") { remora_unshare_mounts() }
+        try Kernel.call("keep mounts to this process") {
+            mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil)
+        }
+        try Kernel.call("mount a bpffs at \(path)") { mount("bpf", path, "bpf", 0, nil) }
+    }
 }
 
 /// Removes one pin; what it pinned lives on while something else holds it.

@@ -52,6 +52,12 @@ struct remora_link_info {
 	__u8 rest[64];
 };
 
+/* unshare() needs _GNU_SOURCE before sched.h. */
+static inline int remora_unshare_mounts(void)
+{
+	return (int)syscall(SYS_unshare, 0x00020000 /* CLONE_NEWNS */);
+}
+
 /* renameat2 with RENAME_EXCHANGE needs _GNU_SOURCE before stdio.h, which Swift's module of it does not set. */
 static inline int remora_rename_exchange(const char *a, const char *b)
 {

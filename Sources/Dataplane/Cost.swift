@@ -52,6 +52,14 @@ public final class CostBench {
 
     deinit { try? plane.detachAll() }
 
+    /// Gives the calling thread a bpffs of its own, so that an interrupt leaves nothing pinned. For a process that does
+    /// nothing else on it.
+    public static func isolate(bpffs: String) throws(DataplaneError) {
+        try during("set a bpffs apart for the measurements") { () throws(BPFError) in
+            try PinDirectory.mountPrivately(bpffs)
+        }
+    }
+
     /// `progress` is told what is measured next.
     public func run(progress: (String) -> Void) throws(DataplaneError) -> CostReport {
         try load(1)

@@ -45,7 +45,9 @@ enum Local {
     }
 
     static func bench(output: OutputOptions) throws {
-        let report = try CostBench(bpffs: Config(node: "").bpffs).run { note("measures \($0)") }
+        let bpffs = Config(node: "").bpffs
+        try CostBench.isolate(bpffs: bpffs)
+        let report = try CostBench(bpffs: bpffs).run { note("measures \($0)") }
         try output.show(report) { report.text }
     }
 
