@@ -227,6 +227,8 @@ int port_egress(struct __sk_buff *skb)
 	if (port_config.role == REMORA_ROLE_UPLINK)
 		return pass(skb, hook, REMORA_PASS_NOT_OURS);
 	struct remora_flow_key reverse = reversed(&packet.key);
+	if (local && bpf_map_lookup_elem(&probes, &reverse)) /* our own probe is no connection of a client's */
+		return pass(skb, hook, REMORA_PASS_CHECKED);
 	struct remora_flow *claim = bpf_map_lookup_elem(&flows, &reverse);
 	if (claim && claim->direction == REMORA_REVERSE && claim->port != REMORA_EGRESS_PORT)
 		return pass(skb, hook, REMORA_PASS_CHECKED);

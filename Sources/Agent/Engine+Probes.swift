@@ -19,18 +19,25 @@ extension Engine {
         guard
             let target = ProbeTarget(
                 instance: instance, port: place.port, ifindex: link.index, vlan: vlan(of: instance.network, on: place.port),
-                mac: place.mac, source: probeSource(instance.network, registry: request.registry),
-                sourceMAC: plane.vipMAC)
+                mac: place.mac, source: probeSource(request), sourceMAC: plane.vipMAC)
         else { return }
         run(prober.start(target, at: clock.now, using: &random))
     }
 
     /// In whose name: the network's own address for it, else the registry that the guest just spoke to and so has a
     /// route to. A link-local one reaches only guests with a default route.
-    private func probeSource(_ network: NetworkID, registry: IPAddress?) -> IPv4Address {
-        let configured = config.networks.first { $0.id == network }?.probeSource
-        return configured ?? registry?.v4 ?? IPv4Address(bits: 0xa9fe_0000 | 0x0101)
+    private func probeSource(_ request: Fleet.ProbeRequest) -> IPv4Address {
+        let configured = config.networks.first { $0.id == request.instance.network }?.probeSource
+        if let known = configured ?? request.registry?.v4 {
+            unroutable.remove(request.instance)
+            return known
+        }
+        unroutable.insert(request.instance)
+        return Self.linkLocal
     }
+
+    /// 169.254.1.1 (RFC 3927).
+    private static let linkLocal = IPv4Address(bits: 0xa9fe_0101)
 
     private func vlan(of network: NetworkID, on port: PortName) -> UInt16? {
         guard let rule = config.port(matching: port), rule.network != network else { return nil }
@@ -50,6 +57,11 @@ extension Engine {
     }
 
     private func answer(_ instance: InstanceID, _ result: ProbeResult) {
+        var result = result
+        if unroutable.remove(instance) != nil, result == .silent {
+            // a guest without a default route cannot answer a link-local sender: its silence says nothing
+            result = .notSent("no sender that the guest surely has a route to: set probeSource for its network")
+        }
         perform(fleet.probed(instance, result, at: clock.now))
     }
 

@@ -39,6 +39,8 @@ actor Engine {
     var nextWaiter: UInt64 = 0
     var readiness = Readiness()
     var searches = Search()
+    /// Probed from an address that they may have no route to.
+    var unroutable: Set<InstanceID> = []
     /// Whose frames a bridge may tell of.
     var addresses: [MACAddress: Set<Search.Host>] = [:]
     var passStarted: Instant
