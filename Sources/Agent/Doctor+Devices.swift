@@ -35,7 +35,9 @@ struct DeviceSurvey {
 
     /// - Parameter config: nil: every device but the loopback one.
     func findings(of config: Config?) -> [Finding] {
-        guard let config else { return links.filter { $0.index != 1 }.flatMap { judge(facts(of: $0, nil)) } }
+        guard let config else {
+            return links.filter { $0.index != Trial.loopback }.flatMap { judge(facts(of: $0, nil)) }
+        }
         if config.ports.isEmpty {
             return [
                 .init(

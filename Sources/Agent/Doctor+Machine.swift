@@ -7,12 +7,14 @@ struct Machine {
     let bpffs: String
 
     /// What would only fail for a reason that was found already is not tried: it would say it worse.
-    func findings() -> [Finding] {
+    ///
+    /// - Parameter loading: load the data path's programs too, which takes a tenth of a second.
+    func findings(loading: Bool = true) -> [Finding] {
         let capabilities = kernelFile("/proc/self/status").flatMap(Capabilities.init)
         let allowed = privileges(capabilities)
         var findings = [kernel(), types(), allowed]
-        if allowed.status != .failed { findings += [bpf(), functions()] }
-        if !findings.contains(where: { $0.status == .failed }) { findings += programs() }
+        if allowed.status != .failed { findings += loading ? [bpf(), functions()] : [bpf()] }
+        if !findings.contains(where: { $0.status == .failed }) { findings += loading ? programs() : [chains()] }
         findings.append(fileSystem(capabilities))
         return findings
     }
@@ -106,10 +108,24 @@ struct Machine {
             try trial.attach()
             return .init(.tcx, .ok, "a program was attached to lo by tcx, both ways, and taken off again")
         } catch {
-            return .init(
-                .tcx, .failed, "programs cannot be attached by tcx: \(error.cause)",
-                remedy: "boot a kernel of \(KernelRelease.needed) or later with CONFIG_NET_XGRESS")
+            return noChains(error)
         }
+    }
+
+    /// A kernel without tcx does not understand the question.
+    private func chains() -> Finding {
+        do throws(DataplaneError) {
+            _ = try ChainedProgram.all(on: Trial.loopback)
+            return .init(.tcx, .ok, "devices have tcx chains")
+        } catch {
+            return noChains(error)
+        }
+    }
+
+    private func noChains(_ error: DataplaneError) -> Finding {
+        .init(
+            .tcx, .failed, "programs cannot be attached by tcx: \(error.cause)",
+            remedy: "boot a kernel of \(KernelRelease.needed) or later with CONFIG_NET_XGRESS")
     }
 
     private func compiler(_ trial: Trial) -> Finding {

@@ -40,6 +40,12 @@ public func examine(config: Config?) -> DoctorReport {
     DoctorReport(findings: Machine(bpffs: config?.bpffs ?? Config(node: "").bpffs).findings() + devices(config))
 }
 
+/// Why no agent can run here, found out in milliseconds: what an agent asks before it starts. Nil: it can, as far as
+/// that tells.
+public func refusal(toRun config: Config) -> OperationError? {
+    refusal(DoctorReport(findings: Machine(bpffs: config.bpffs).findings(loading: false)))
+}
+
 /// Why no agent can run here, and what to do: the first failure. Nil: it can.
 public func refusal(_ report: DoctorReport) -> OperationError? {
     report.findings.first { $0.status == .failed }.map { OperationError(.failed, $0.sentence, remedy: $0.remedy) }

@@ -43,7 +43,7 @@ public struct Trial {
     }
 
     /// Of every network namespace (LOOPBACK_IFINDEX of net/flow.h).
-    private static let loopback: UInt32 = 1
+    public static let loopback: UInt32 = 1
 
     /// Whether a map can be made at all.
     public static func makeMap() throws(DataplaneError) {

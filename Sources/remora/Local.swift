@@ -15,7 +15,10 @@ enum Local {
         }
     }
 
-    static func agent(_ config: Config) async throws { try await runAgent(config) }
+    static func agent(_ config: Config) async throws {
+        if let reason = refusal(toRun: config) { throw reason }
+        try await runAgent(config)
+    }
 
     static func sniff(port: String, write: (String) throws -> Void) throws {
         let heard = try Agent.sniff(port: port, write: write)

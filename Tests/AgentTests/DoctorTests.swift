@@ -103,6 +103,10 @@ import Testing
         let report = examine(config: nil)
         #expect(report.failures == 0, "\(report.findings.filter { $0.status == .failed })")
         #expect(Set(report.findings.map(\.name)).isSuperset(of: [.kernel, .btf, .bpf, .programs, .tcx, .jit, .bpffs]))
+        #expect(refusal(toRun: Config(node: "test")) == nil)
+        var elsewhere = Config(node: "test")
+        elsewhere.bpffs = "/no/such/directory"
+        #expect(refusal(toRun: elsewhere)?.message.contains("/no/such/directory") == true)
     }
 }
 
