@@ -90,6 +90,7 @@ extension Engine {
                 },
                 slots: plane.slots(of: proxy.proxy).map { Int($0) }, program: plane.programID(of: proxy.proxy),
                 loadMicroseconds: plane.loadMicroseconds(of: proxy.proxy),
+                registrationToProxyMilliseconds: readiness.milliseconds(of: proxy.proxy),
                 pins: proxy.status == nil ? nil : plane.pins(of: proxy.proxy), problem: problem(proxy.status))
         }
     }

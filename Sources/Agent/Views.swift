@@ -171,12 +171,14 @@ public struct ProxyView: Codable, Sendable, Hashable {
     public var instructions: Int?
     public var memoryBytes: Int?
     public var loadMicroseconds: Int?
+    /// From the registry's yes to the first packet that could pass.
+    public var registrationToProxyMilliseconds: Double?
     public var pins: String?
     public var problem: String?
 
     public init(
         id: ProxyID, state: String, services: [String], backends: [String] = [], slots: [Int] = [],
-        program: UInt32? = nil, instructions: Int? = nil, memoryBytes: Int? = nil, loadMicroseconds: Int? = nil,
+        program: UInt32? = nil, instructions: Int? = nil, memoryBytes: Int? = nil, loadMicroseconds: Int? = nil, registrationToProxyMilliseconds: Double? = nil,
         pins: String? = nil, problem: String? = nil
     ) {
         network = id.network
@@ -189,6 +191,7 @@ public struct ProxyView: Codable, Sendable, Hashable {
         self.instructions = instructions
         self.memoryBytes = memoryBytes
         self.loadMicroseconds = loadMicroseconds
+        self.registrationToProxyMilliseconds = registrationToProxyMilliseconds
         self.pins = pins
         self.problem = problem
     }

@@ -1,32 +1,28 @@
 import Lab
 
-/// How soon a service has its proxy.
+/// How soon a service has its proxy, by the agent's own account: from the frame that carried the registry's yes to the
+/// proxy that carries packets, probe included.
 enum Registering {
-    /// Registers a service again and again, and withdraws it each time. - Returns: milliseconds.
+    /// Registers as many services, one after the other, each on a port of its own. - Returns: milliseconds.
     static func measure(times: Int, in lab: Lab, remora binary: String) throws -> Report.Spread? {
         let site = try Site(in: lab)
         let registry = try site.addRegistry()
-        let client = try site.addClient("client", address: "10.88.0.11")
         let address = "10.88.1.1"
         let machine = try site.addLightMachine("vm1", address: address)
-        _ = try machine.serve("web", port: 80)
         let remora = try Remora(on: site.nic, binary: binary)
         try remora.start()
-        func register() throws -> Registration {
-            try Registration("web", id: "1", address: address, port: 80, ttl: 60, with: registry, from: machine)
-        }
-        // The first time gives the service its VIP, and the client the VIP's MAC address.
-        var registration = try register()
-        let vip = try remora.waitForProxy(of: "web", live: 1)
-        _ = try Page.get(from: client, at: vip)
         var samples: [Double] = []
-        for _ in 0..<times {
-            try registration.withdraw()
-            try remora.waitForEnd(of: "web", limit: .seconds(40))
-            let time = try Readiness.measure("web", at: vip, client: client, registry: registry) {
-                registration = try register()
+        for number in 0..<times {
+            let name = "web-\(number)"
+            let port = UInt16(8000 + number)
+            _ = try machine.serve(name, port: port)
+            _ = try Registration(name, id: "1", address: address, port: port, ttl: 60, with: registry, from: machine)
+            _ = try remora.waitForProxy(of: name, live: 1)
+            let proxy = try remora.ask("get", "proxies").array.first { $0["name"].string == name }
+            guard let time = proxy?["registrationToProxyMilliseconds"].number else {
+                throw Failure("the agent did not say how long \(name) took")
             }
-            samples.append(Double(time.components.seconds) * 1000 + Double(time.components.attoseconds) / 1e15)
+            samples.append(time)
         }
         return Report.Spread(samples)
     }
