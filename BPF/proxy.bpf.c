@@ -143,6 +143,24 @@ static __always_inline bool is_own(const struct remora_flow *claim, const struct
 	return !differs;
 }
 
+/* The checksums' deltas follow the port: the claim is written whole once a port is found, before any answer can come.
+ */
+static __always_inline int claim_other_port(struct decision *decision)
+{
+	__u32 hash = flow_hash(&decision->packet.key);
+
+	for (int i = 0; i < PORT_TRIES; i++) {
+		__be16 port = bpf_htons(FIRST_PORT + (hash + i * 2741) % PORT_COUNT);
+		decision->answer_key.destination_port = port;
+		if (claim(decision))
+			continue;
+		set_source_port(decision, port);
+		bpf_map_update_elem(&flows, &decision->answer_key, &decision->answer, BPF_EXIST);
+		return 0;
+	}
+	return REMORA_DROP_PORT_CLASH;
+}
+
 /* Takes the five-tuple towards the backend, so that its answers find one flow and no other's. A connection to the VIP
  * and one to the VM's own address may ask for the same: the later one gets another source port. Returns 0 or a reason.
  */
@@ -161,13 +179,7 @@ static __always_inline int claim_answers(struct decision *decision)
 	}
 	if (!opens(decision->packet.tcp))
 		return REMORA_DROP_PORT_CLASH; /* a connection in its middle keeps its port */
-	__u32 hash = flow_hash(key);
-	for (int i = 0; i < PORT_TRIES; i++) {
-		set_source_port(decision, bpf_htons(FIRST_PORT + (hash + i * 2741) % PORT_COUNT));
-		if (!claim(decision))
-			return 0;
-	}
-	return REMORA_DROP_PORT_CLASH;
+	return claim_other_port(decision);
 }
 
 static __always_inline bool take_half_open(const struct decision *decision)
@@ -237,6 +249,26 @@ static __always_inline bool may_continue(const struct decision *decision, const 
 	return backend->state != REMORA_BACKEND_FREE;
 }
 
+/* The index of the backend of a new flow to the VIP. On failure, the reason as a negative number. */
+static __always_inline int choose_backend(const struct decision *decision)
+{
+	const struct remora_flow_key *key = &decision->packet.key;
+	__u32 service = decision->frontend.index;
+	struct remora_maglev *table = bpf_map_lookup_elem(&maglev, &service);
+
+	if (!table)
+		return -REMORA_DROP_NO_BACKEND;
+	__u32 hash = flow_hash(key);
+	__u32 index = balanced(table, hash);
+	struct remora_backend *backend = backend_at(index);
+	if (!backend)
+		return -REMORA_DROP_NO_BACKEND;
+	if (backend->address != key->source)
+		return index;
+	index = another(table, hash, index);
+	return index == REMORA_ANY_BACKEND ? -REMORA_DROP_HAIRPIN : index;
+}
+
 /* The backend of a new flow into decision; 0 or a reason. */
 static __always_inline int pick_backend(struct decision *decision)
 {
@@ -246,7 +278,7 @@ static __always_inline int pick_backend(struct decision *decision)
 	if (index == REMORA_ANY_BACKEND) {
 		if (!opening)
 			return REMORA_DROP_NO_FLOW;
-		index = choose_backend(&decision->packet.key, decision->frontend.index);
+		index = choose_backend(decision);
 		if (index < 0)
 			return -index;
 	}

@@ -33,27 +33,30 @@ static __always_inline struct remora_backend *backend_at(__u32 index)
 	return bpf_map_lookup_elem(&backends, &index);
 }
 
-#define BALANCE_TRIES 3 /* slots looked at when the first leads back to the sender */
-
-/* The index of a live backend that is not the sender itself. On failure, the reason as a negative number. */
-static __always_inline int choose_backend(const struct remora_flow_key *key, __u32 service_index)
+/* The index of a live backend for this flow, or REMORA_ANY_BACKEND where there is none. */
+static __always_inline __u32 balanced(const struct remora_maglev *table, __u32 hash)
 {
-	struct remora_maglev *table = bpf_map_lookup_elem(&maglev, &service_index);
+	__u32 slot = hash % REMORA_MAGLEV_SIZE;
 
-	if (!table || !table->backends)
-		return -REMORA_DROP_NO_BACKEND;
-	__u32 hash = flow_hash(key);
-	for (int i = 0; i < BALANCE_TRIES; i++) {
-		__u32 slot = (hash + i) % REMORA_MAGLEV_SIZE;
-		barrier_var(slot);
-		if (slot >= REMORA_MAGLEV_SIZE) /* the verifier does not follow a remainder */
-			break;
-		__u16 index = table->slots[slot];
-		struct remora_backend *backend = backend_at(index);
-		if (backend && backend->state == REMORA_BACKEND_LIVE && backend->address != key->source)
-			return index;
-	}
-	return -REMORA_DROP_HAIRPIN;
+	barrier_var(slot);
+	/* the verifier does not follow a remainder */
+	return slot < REMORA_MAGLEV_SIZE && table->backends ? table->slots[slot] : REMORA_ANY_BACKEND;
+}
+
+/* Another live backend than `index`, for a sender that must not be sent to itself; REMORA_ANY_BACKEND: there is none.
+ */
+static __always_inline __u32 another(const struct remora_maglev *table, __u32 hash, __u32 index)
+{
+	__u32 count = table->backends;
+
+	if (count < 2)
+		return REMORA_ANY_BACKEND;
+	__u32 first = hash % count, second = (first + 1) % count;
+	barrier_var(first);
+	barrier_var(second);
+	if (first >= REMORA_MAX_BACKENDS || second >= REMORA_MAX_BACKENDS)
+		return REMORA_ANY_BACKEND;
+	return table->live[first] != index ? table->live[first] : table->live[second];
 }
 
 #endif

@@ -16,6 +16,10 @@ struct Maglev {
             let target = raw.bindMemory(to: UInt16.self)
             for (index, slot) in slots.enumerated() { target[index] = slot }
         }
+        withUnsafeMutableBytes(of: &table.live) { raw in
+            let target = raw.bindMemory(to: UInt16.self)
+            for (position, backend) in backends.enumerated() { target[position] = backend.index }
+        }
         return table
     }
 

@@ -216,7 +216,8 @@ struct ProxyTests {
         try rig.plane.apply(Rig.web())
         for port in UInt16(1)..<50 {
             let sent = try rig.run(Packet(from: "10.0.0.1", port, to: Rig.vip, 80))
-            if sent.reasons == ["opened": 1] { #expect(sent.packet?.destination == Rig.vm2.address) }
+            #expect(sent.reasons == ["opened": 1])
+            #expect(sent.packet?.destination == Rig.vm2.address)
         }
         try rig.plane.apply(Rig.web([Rig.vm1]))
         #expect(try rig.run(Packet(from: "10.0.0.1", 99, to: Rig.vip, 80)).reasons == ["hairpin": 1])

@@ -224,8 +224,9 @@ enum remora_backend_state {
 
 /* Value of maglev, by index of the service: slots of the look-up table hold indexes of backends. */
 struct remora_maglev {
-	__u16 backends; /* 0: none is live */
+	__u16 backends; /* that are live; 0: none */
 	__u16 slots[REMORA_MAGLEV_SIZE];
+	__u16 live[REMORA_MAX_BACKENDS]; /* each of them once */
 };
 
 /* Key of policy (LPM trie): the service's index whole, then a prefix of the source. */
