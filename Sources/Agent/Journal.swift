@@ -22,6 +22,10 @@ struct Journal: ~Copyable, Sendable {
     private var length: Int
     /// Lines in the file, the header left out.
     private(set) var count: Int
+    /// Records could not be written: only compaction makes the file whole again.
+    private var isBehind = false
+    /// Half a batch may stand behind `length`.
+    private var isTorn = false
 
     struct Opened: ~Copyable {
         var journal: Journal
@@ -67,12 +71,17 @@ struct Journal: ~Copyable, Sendable {
     /// Writes the records and waits until they are on the disk. On an error none of them is in the file.
     mutating func append(_ records: [Fleet.Record]) throws(JournalError) {
         guard !records.isEmpty else { return }
-        try write(try lines(of: records, "append"), "append")
+        do throws(JournalError) {
+            try write(try lines(of: records, "append"), "append")
+        } catch {
+            isBehind = true
+            throw error
+        }
         count += records.count
     }
 
-    /// Is most of the file out of date? `live`: how many records say it all.
-    func needsCompaction(live: Int) -> Bool { count > max(1024, 4 * live) }
+    /// Is most of the file out of date, or something missing in it? `live`: how many records say it all.
+    func needsCompaction(live: Int) -> Bool { isBehind || count > max(1024, 4 * live) }
 
     /// Replaces the file by one that holds these records alone. Until the rename the old one stands whole.
     mutating func compact(to records: [Fleet.Record]) throws(JournalError) {
@@ -88,8 +97,9 @@ struct Journal: ~Copyable, Sendable {
             _ = unlink(aside)
             throw error
         }
-        try syncDirectory()
+        // From the rename on the old descriptor is that of a file without a name.
         self = new
+        try syncDirectory()
     }
 
     // MARK: - Bytes
@@ -109,6 +119,7 @@ struct Journal: ~Copyable, Sendable {
     }
 
     private mutating func write(_ bytes: Data, _ operation: String) throws(JournalError) {
+        if isTorn { try cut(to: length) }
         var done = 0
         while done < bytes.count {
             let written = bytes.withUnsafeBytes {
@@ -125,6 +136,7 @@ struct Journal: ~Copyable, Sendable {
     /// Half a batch must not stay: the next one would be glued to it.
     private mutating func undo(_ operation: String) throws(JournalError) {
         let cause = failure(operation, path)
+        isTorn = true
         try? cut(to: length)
         throw cause
     }
@@ -132,6 +144,7 @@ struct Journal: ~Copyable, Sendable {
     private mutating func cut(to whole: Int) throws(JournalError) {
         guard ftruncate(descriptor, off_t(whole)) == 0, fdatasync(descriptor) == 0 else { throw failure("open", path) }
         length = whole
+        isTorn = false
     }
 
     private func contents() throws(JournalError) -> Data {

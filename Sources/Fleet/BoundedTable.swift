@@ -29,6 +29,16 @@ struct BoundedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         if order.count > 4 * capacity + 64 { compact() }
     }
 
+    /// Changes the value where it lies, without a copy.
+    mutating func set(_ key: Key, default value: @autoclosure () -> Value, _ change: (inout Value) -> Void) {
+        if entries[key] == nil { set(key, value()) }
+        stamp &+= 1
+        entries[key]?.stamp = stamp
+        change(&entries[key, default: Entry(value: value(), stamp: stamp)].value)
+        order.append((key, stamp))
+        if order.count > 4 * capacity + 64 { compact() }
+    }
+
     mutating func remove(_ key: Key) { entries[key] = nil }
 
     private mutating func dropOldest() {

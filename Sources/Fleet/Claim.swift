@@ -13,6 +13,8 @@ struct Claim: Sendable {
     let instance: InstanceID
     let service: ServiceID
     let standing: Standing
+    /// It names no address, and its registry is an agent elsewhere.
+    let assumed: Bool
     let registration: String
     let lease: String?
     let ttlSeconds: Int?
@@ -33,6 +35,9 @@ struct Claim: Sendable {
         instance = InstanceID(network: hearing.network, address: address, port: port, proto: proto)
         standing =
             address == hearing.source ? .own : settings.registrars.contains(hearing.source) ? .registrar : .foreign
+        assumed =
+            (said.address ?? "").isEmpty && said.addressDefault == "registry"
+            && said.registryIp.flatMap { IPAddress($0) } != hearing.source
         (lease, ttlSeconds) = Self.lease(of: said, registration: registration)
     }
 
@@ -83,10 +88,15 @@ struct Claim: Sendable {
 
     /// etcd's lease has a number of its own; Consul's is the registration's own check.
     static func lease(of said: Advertisement, registration: String) -> (String?, Int?) {
-        let ttl = said.ttlSeconds.flatMap { $0 > 0 ? min($0, Fleet.Settings.longestLease) : nil }
-        if let lease = said.leaseId, lease != "0", lease.utf8.count <= 20 { return ("lease:\(lease)", ttl) }
-        return (ttl == nil ? nil : "check:\(registration)", ttl)
+        let ttl = said.leaseSeconds
+        if let lease = said.leaseId, lease != "0", lease.utf8.count <= 20 { return (LeaseKey.lease(lease), ttl) }
+        return (ttl.map { _ in LeaseKey.check(registration) }, ttl)
     }
+}
+
+extension Advertisement {
+    /// Nil: for ever, or not said. Never so long that a deadline could overflow.
+    var leaseSeconds: Int? { ttlSeconds.flatMap { $0 > 0 ? min($0, Fleet.Settings.longestLease) : nil } }
 }
 
 /// Something that was heard and not taken, kept for `remora explain`.

@@ -12,7 +12,7 @@ extension Fleet {
         for id in ids.sorted() {
             if let instance = instances[id] { explanations.append(explain(instance, at: now)) }
         }
-        for workload in workloadTable.values where asked.address == workload.address {
+        for workload in workloads() where asked.address == workload.address {
             explanations.append(
                 Explanation(
                     subject: .workload(workload),
@@ -21,7 +21,7 @@ extension Fleet {
                             + "a candidate workload of this NIC"
                     ]))
         }
-        for refusal in refusalTable.values
+        for refusal in refusals()
         where refusal.service == text
             || asked.address.map({ $0 == refusal.source || $0.description == refusal.address })
                 ?? false
@@ -99,6 +99,7 @@ extension Fleet {
         var text = "registered with \(holder.registry) as \(holder.registration.shown) by \(registrant)"
         if let port = holder.port { text += " on \(port)" }
         if holder.foreign { text += ", which may not" }
+        if holder.assumed { text += ", without an address" }
         if !holder.confirmed { text += ", not confirmed" }
         if holder.lapsed { return text + ", its lease lapsed" }
         if let left = view.leaseLeftSeconds { text += ", lease has \(left) s left" }

@@ -16,8 +16,8 @@ extension Fleet {
         let holder = Holder(
             service: claim.service, registry: hearing.advertisement.registry, registration: claim.registration,
             lease: claim.lease, ttlSeconds: claim.ttlSeconds, registrant: hearing.source, port: hearing.port,
-            confirmed: claim.standing == .own && hearing.advertisement.accepted == true,
-            foreign: claim.standing == .foreign, lapsed: false, since: now)
+            confirmed: claim.standing == .own && hearing.advertisement.accepted == true && !claim.assumed,
+            assumed: claim.assumed, foreign: claim.standing == .foreign, lapsed: false, since: now)
         guard add(holder, to: claim.instance, at: now) else {
             return refuse(hearing, "\(settings.holdersPerInstance) registrations hold it already, the limit", at: now)
         }
@@ -66,13 +66,7 @@ extension Fleet {
             holder.since = old.since
             // Said again without its answer in view: what was confirmed stays so.
             holder.confirmed = holder.confirmed || (old.confirmed && old.service == holder.service)
-            if old.leaseKey != holder.leaseKey || old.service != holder.service || old.port != holder.port {
-                release(id) { $0 == old }
-                index(holder, id)
-                update(id) { $0.holders.insert(holder, at: min(same, $0.holders.count)) }
-            } else {
-                update(id) { $0.holders[same] = holder }
-            }
+            replace(old, by: holder, of: id)
         } else {
             if holders.count >= settings.holdersPerInstance {
                 guard !holder.foreign, let foreign = holders.first(where: \.foreign) else { return false }
@@ -85,26 +79,20 @@ extension Fleet {
         return true
     }
 
+    /// The registration says something else now, or is heard elsewhere.
+    mutating func replace(_ old: Holder, by new: Holder, of id: InstanceID) {
+        guard let instance = instances[id], let place = instance.holders.firstIndex(of: old) else { return }
+        var left = instance.holders
+        left[place] = new
+        unindex(old, id, stillHeldBy: left)
+        index(new, id)
+        update(id) { $0.holders = left }
+    }
+
     mutating func index(_ holder: Holder, _ id: InstanceID) {
         if let registrant = holder.registrant { byRegistration[holder.registrationKey, default: [:]][registrant] = id }
         if let port = holder.port { servicesByPort[port, default: [:]][holder.service, default: 0] += 1 }
-    }
-
-    private mutating func holdLease(of holder: Holder, _ id: InstanceID, at now: Instant) {
-        guard let key = holder.leaseKey else { return }
-        // A Consul check starts anew with its registration. An etcd lease was granted before, and runs on; only one
-        // that had lapsed is plainly alive again.
-        var lease = leases[key]
-        if lease == nil || lease?.lapsed == true || key.name.hasPrefix("check:") {
-            let ttl = holder.ttlSeconds ?? lease?.ttlSeconds
-            let revived = lease?.lapsed == true
-            let deadline = ttl.map { now + .seconds($0) }
-            lease = Lease(ttlSeconds: ttl, deadline: deadline, heard: now, instances: lease?.instances ?? [])
-            timers.set(.lease(key), deadline)
-            if revived { for other in lease?.instances ?? [] { markLapsed(false, on: other, lease: key) } }
-        }
-        lease?.instances.insert(id)
-        leases[key] = lease
+        for check in holder.checkKeys { checks[check] = holder.leaseKey }
     }
 
     /// Lets go of what matches.
@@ -126,27 +114,12 @@ extension Fleet {
             servicesByPort[port]?[holder.service] = count > 1 ? count - 1 : nil
             if servicesByPort[port]?.isEmpty == true { servicesByPort[port] = nil }
         }
+        for check in holder.checkKeys where checks[check] == holder.leaseKey { checks[check] = nil }
         guard let key = holder.leaseKey, !left.contains(where: { $0.leaseKey == key }) else { return }
         leases[key]?.instances.remove(id)
         guard leases[key]?.instances.isEmpty == true else { return }
         leases[key] = nil
         timers.remove(.lease(key))
-    }
-
-    /// A lease's time may be over: heartbeats move its deadline without touching the timer.
-    mutating func lapse(_ key: LeaseKey, at now: Instant) {
-        guard let lease = leases[key], !lease.lapsed else { return }
-        guard let deadline = lease.deadline, deadline <= now else { return timers.set(.lease(key), lease.deadline) }
-        leases[key]?.lapsed = true
-        for id in lease.instances { markLapsed(true, on: id, lease: key) }
-    }
-
-    mutating func markLapsed(_ lapsed: Bool, on id: InstanceID, lease key: LeaseKey) {
-        update(id) { instance in
-            for index in instance.holders.indices where instance.holders[index].leaseKey == key {
-                instance.holders[index].lapsed = lapsed
-            }
-        }
     }
 
     /// Forgets an instance and everything that leads to it.

@@ -44,7 +44,8 @@ extension Fleet {
 
     /// Nil: gone for good.
     private func phase(of instance: inout Instance, held: Bool, at now: Instant) -> Phase? {
-        let end: Phase? = instance.carried && denies(instance.service) ? .guarded(since: now) : nil
+        let end: Phase? =
+            instance.carried && denies(instance.service) ? .guarded(since: now, dead: instance.isDead) : nil
         switch instance.phase {
         case .held where held: return .held
         case .held where instance.live: return .draining(since: now, until: now + settings.drain)
@@ -74,7 +75,10 @@ extension Fleet {
     /// Dead: out at once, and its flows with it. It comes back by an answer to a probe, or, without probing, by a
     /// registration or when its port is up again.
     mutating func lose(_ id: InstanceID, _ why: String, at now: Instant) {
-        guard let instance = instances[id], !instance.isDead, !instance.isGuarded else { return }
+        guard let instance = instances[id], !instance.isDead else { return }
+        if case .guarded(let since, _) = instance.phase {
+            return update(id) { $0.phase = .guarded(since: since, dead: true) }
+        }
         if instance.live || instance.isDraining { purge(instance) }
         let (forget, retry) = (now + settings.forget, now + settings.probeRetry)
         update(id) { instance in

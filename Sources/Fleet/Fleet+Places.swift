@@ -28,6 +28,11 @@ extension Fleet {
     public mutating func portVanished(_ name: PortName, at now: Instant) -> [Action] {
         guard let port = ports.removeValue(forKey: name) else { return [] }
         if port.role != .uplink { loseAll(on: name, "port \(name) is gone", at: now) }
+        // Whoever has a port of this name next has claimed nothing yet.
+        for service in (servicesByPort[name] ?? [:]).keys {
+            for id in byService[service] ?? [] { release(id) { $0.port == name && $0.foreign } }
+        }
+        allowances[name] = nil
         return finish(at: now)
     }
 
@@ -56,8 +61,9 @@ extension Fleet {
 
     /// An address was seen at another MAC or port: by the kernel's neighbour table, or on a frame of its own.
     ///
-    /// The same port: its guest has another MAC now, and is believed. Another port: a probe decides, and only for the
-    /// same MAC; another machine that speaks with a guest's address takes nothing from it while it lives.
+    /// A vm port: its guest has another MAC now, and is believed. Another port, or one with many machines behind it:
+    /// where it lived is asked first. Another machine that speaks with a guest's address, even with its MAC, takes
+    /// nothing from it while it lives.
     public mutating func moved(
         network: NetworkID, _ address: IPv4Address, to place: Place, at now: Instant
     ) -> [Action] {
@@ -70,7 +76,7 @@ extension Fleet {
             guard let instance = instances[id], instance.place != place, !instance.isForeign, !instance.isGuarded else {
                 continue
             }
-            guard let known = instance.place else {
+            guard let known = instance.place, known.role != .uplink || place.role == .uplink else {
                 update(id) { $0.place = place }
                 judge(id, at: now)
                 ask(id, via: place, at: now)
@@ -83,46 +89,39 @@ extension Fleet {
                     instance.sighted = place
                     instance.nextProbe = min(instance.nextProbe ?? again, again)
                 }
-                continue
-            }
-            if known.port == place.port {
-                update(id) { instance in
-                    instance.place = place
-                    instance.movedAt = now
-                    if instance.heard?.port == place.port { instance.heard = place }
-                    if case .answered(_, let open, let hops) = instance.probe {
-                        instance.probe = .answered(place, open: open, hopLimit: hops)
-                    }
-                }
-                if bindings[host]?.port == place.port { bindings[host] = place }
-                judge(id, at: now)
-                ask(id, via: place, at: now)
-            } else if place.role != .uplink, instance.heard == nil || known.mac == place.mac {
+            } else if known.port == place.port, known.role != .mixed || !settings.probing {
                 update(id) { $0.movedAt = now }
-                ask(id, via: place, at: now)
+                renamed(id, to: place, now: now)
+            } else if place.role != .uplink,
+                instance.heard == nil || known.mac == place.mac || known.port == place.port
+            {
+                doubt(id, livesStillAt: known, seenAt: place, now: now)
             }
         }
     }
 
-    /// A probe found the machine with this address, same MAC, on another port: its registrations moved with it.
-    mutating func rebind(_ host: HostID, to place: Place) {
-        if bindings[host] != nil { bindings[host] = place }
-        for id in byHost[host] ?? [] {
-            guard let instance = instances[id] else { continue }
-            for holder in instance.holders where holder.registrant == host.address && holder.port != place.port {
-                guard let old = holder.port else { continue }
-                if let count = servicesByPort[old]?[holder.service] {
-                    servicesByPort[old]?[holder.service] = count > 1 ? count - 1 : nil
-                    if servicesByPort[old]?.isEmpty == true { servicesByPort[old] = nil }
-                }
-                servicesByPort[place.port, default: [:]][holder.service, default: 0] += 1
-            }
-            update(id) { instance in
-                for index in instance.holders.indices where instance.holders[index].registrant == host.address {
-                    instance.holders[index].port = place.port
-                }
+    /// The machine behind its port has another MAC.
+    private mutating func renamed(_ id: InstanceID, to place: Place, now: Instant) {
+        update(id) { instance in
+            instance.place = place
+            if instance.heard?.port == place.port { instance.heard = place }
+            if case .answered(_, let open, let hops) = instance.probe {
+                instance.probe = .answered(place, open: open, hopLimit: hops)
             }
         }
+        if let host = instances[id]?.host, bindings[host]?.port == place.port { bindings[host] = place }
+        judge(id, at: now)
+        ask(id, via: place, at: now)
+    }
+
+    /// Asks where it was known to live; if that is silent, where it was seen.
+    private mutating func doubt(_ id: InstanceID, livesStillAt known: Place, seenAt place: Place, now: Instant) {
+        let gone = ports[known.port]?.up != true || instances[id]?.isDead == true
+        update(id) { instance in
+            instance.movedAt = now
+            instance.move = gone ? .tried(place) : .doubted(place)
+        }
+        ask(id, via: gone ? place : known, at: now)
     }
 
     /// The kernel asked for the address and nobody answered.

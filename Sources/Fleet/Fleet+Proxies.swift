@@ -59,8 +59,8 @@ extension Fleet {
         switch instance.phase {
         case .draining: return .draining
         case .guarded: return .guarded
-        case .lost: return denies(instance.service) ? .guarded : nil
-        case .held: return instance.damped != nil && denies(instance.service) ? .guarded : nil
+        // Not carried for a while, or its guest has muddled its evidence: it is reached without a proxy meanwhile.
+        case .lost, .held: return denies(instance.service) && instance.judgement.verdict != .container ? .guarded : nil
         }
     }
 
@@ -76,7 +76,7 @@ extension Fleet {
         var chunks: [[ServiceSpec]] = []
         var room = 0
         for service in services.sorted(by: { $0.id < $1.id }) {
-            if chunks.isEmpty || service.backends.count > room {
+            if service.backends.count > room || chunks.last.map({ $0.count >= settings.servicesPerProxy }) ?? true {
                 chunks.append([])
                 room = settings.backendsPerProxy
             }
@@ -143,8 +143,8 @@ extension Fleet {
     private mutating func difference(
         _ changed: Set<Group>, at now: Instant
     ) -> (loads: [ProxySpec], unloads: [ProxyID]) {
-        var new: [ProxySpec] = []
-        var replaced: [ProxySpec] = []
+        var loads: [ProxySpec] = []
+        var before: [ProxyID: ProxySpec] = [:]
         var unloads: [ProxyID] = []
         for group in changed {
             let proxies = proxies(for: group, carrying: (groups[group] ?? []).compactMap { spec(of: $0) })
@@ -152,8 +152,8 @@ extension Fleet {
             unloads += (emittedOf[group] ?? []).subtracting(ids)
             emittedOf[group] = ids.isEmpty ? nil : ids
             for proxy in proxies where emitted[proxy.id] != proxy {
-                if emitted[proxy.id] == nil { new.append(proxy) } else { replaced.append(proxy) }
-                emitted[proxy.id] = proxy
+                loads.append(proxy)
+                before[proxy.id] = emitted.updateValue(proxy, forKey: proxy.id)
                 statuses[proxy.id] = .loading(since: now)
             }
         }
@@ -161,20 +161,40 @@ extension Fleet {
             emitted[id] = nil
             statuses[id] = nil
         }
-        return (new.sorted { $0.id < $1.id } + replaced.sorted { $0.id < $1.id }, unloads.sorted())
+        return (Self.takersFirst(loads.sorted { $0.id < $1.id }, before: before), unloads.sorted())
+    }
+
+    /// Who gives a service up comes after him who takes it: between the two nobody would carry it.
+    private static func takersFirst(_ loads: [ProxySpec], before: [ProxyID: ProxySpec]) -> [ProxySpec] {
+        var taken: [ServiceID: ProxyID] = [:]
+        for load in loads { for service in load.services { taken[service.id] = load.id } }
+        var givesTo: [ProxyID: Set<ProxyID>] = [:]
+        for load in loads {
+            let takers = Set((before[load.id]?.services ?? []).compactMap { taken[$0.id] }).subtracting([load.id])
+            if !takers.isEmpty { givesTo[load.id] = takers }
+        }
+        var ordered = loads.filter { givesTo[$0.id] == nil }
+        var waiting = loads.filter { givesTo[$0.id] != nil }
+        while !waiting.isEmpty {
+            // In a ring of givers and takers somebody has to begin.
+            let open = Set(waiting.map(\.id))
+            let next = waiting.firstIndex { givesTo[$0.id]?.isDisjoint(with: open) ?? true } ?? 0
+            ordered.append(waiting.remove(at: next))
+        }
+        return ordered
     }
 
     /// A service gets its VIP with its first live instance, in observe mode too: it is shown, and stays the same.
     private mutating func updateVIP(of service: ServiceID, at now: Instant) {
         let members = (byService[service] ?? []).compactMap { instances[$0] }.filter { $0.service == service }
-        guard let first = members.filter(\.live).map(\.id).min() else {
+        guard let first = members.filter(\.live).min(by: { $0.id < $1.id }) else {
             if members.isEmpty {
                 vipProblems[service] = nil
                 if let givenUp = vips.rest(service, since: now) { records.append(.vipReleased(service: givenUp)) }
             }
             return
         }
-        switch vips.use(service, port: first.port) {
+        switch vips.use(service, port: first.id.port, behind: first.limitPort) {
         case .kept: vipProblems[service] = nil
         case .none(let why): vipProblems[service] = why
         case .assigned(let givenUp):

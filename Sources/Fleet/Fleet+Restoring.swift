@@ -35,6 +35,10 @@ extension Fleet {
         case .held, .guarded: break
         }
         instance.holders.removeAll { $0.registrant == nil && declarations[record.id] == nil }
+        // The wall clock may have been set back since: nothing was registered after now.
+        for index in instance.holders.indices {
+            instance.holders[index].since = min(instance.holders[index].since, now)
+        }
         reindex(&instance)
         instances[record.id] = instance
         byHost[instance.host, default: []].insert(record.id)
@@ -46,7 +50,10 @@ extension Fleet {
     private mutating func restore(_ holder: Holder, _ id: InstanceID, at now: Instant) {
         index(holder, id)
         guard let key = holder.leaseKey else { return }
-        var lease = leases[key] ?? Lease(ttlSeconds: holder.ttlSeconds, lapsed: holder.lapsed, heard: now)
+        var lease =
+            leases[key]
+            ?? Lease(
+                ttlSeconds: holder.ttlSeconds.map { min($0, Settings.longestLease) }, lapsed: holder.lapsed, heard: now)
         lease.deadline = lease.ttlSeconds.map { now + max(.seconds($0), settings.restoreGrace) }
         lease.instances.insert(id)
         leases[key] = lease

@@ -6,15 +6,19 @@ extension Fleet {
     /// What came of a `probe` action.
     public mutating func probed(_ id: InstanceID, _ result: ProbeResult, at now: Instant) -> [Action] {
         guard let instance = instances[id], settings.probing else { return [] }
-        switch result {
-        case .answered(let place, let open, _):
+        switch (result, instance.move) {
+        case (.answered(let place, let open, _), _):
             if instance.open, !open {
                 failed(id, "its port is closed", at: now)
             } else {
                 answered(id, result, by: place, open: open, at: now)
             }
-        case .silent: failed(id, "it does not answer", at: now)
-        case .notSent:
+        case (_, .doubted(let place)):
+            // Nothing where it lived.
+            update(id) { $0.move = .tried(place) }
+            ask(id, via: place, at: now)
+        case (.silent, _): failed(id, "it does not answer", at: now)
+        case (.notSent, _):
             // No evidence either way. What was known before still is.
             if instance.probe == nil { update(id) { $0.probe = result } }
             let next = now + settings.probeRetryMaximum
@@ -28,27 +32,32 @@ extension Fleet {
         _ id: InstanceID, _ result: ProbeResult, by place: Place, open: Bool, at now: Instant
     ) {
         guard let before = instances[id] else { return }
-        let moved = before.heard.map { $0.port != place.port && $0.mac == place.mac } ?? false
+        let moved =
+            before.move == .tried(place)
+            || (before.heard.map { $0.port != place.port && $0.mac == place.mac } ?? false)
         update(id) { instance in
             instance.probe = result
             // Not a stranger's: the instance is still looked for where it was.
-            if instance.heard == nil || instance.heard?.mac == place.mac || instance.heard?.role == .uplink {
+            if moved || instance.heard == nil || instance.heard?.mac == place.mac || instance.heard?.role == .uplink {
                 instance.place = place
             }
+            instance.move = nil
             instance.failures = 0
             instance.open = instance.open || open
             instance.graceUntil = nil
-            if moved { instance.heard = place }
+            if moved, instance.heard != nil { instance.heard = place }
             if open {
                 for index in instance.holders.indices where !instance.holders[index].foreign {
                     instance.holders[index].confirmed = true
                 }
             }
         }
-        if moved { rebind(before.host, to: place) }
+        if moved { rebind(before.host, to: place, at: now) }
         judge(id, at: now)
-        let next = nextProbe(after: instances[id]?.judgement.verdict ?? .unknown, at: now)
-        update(id) { $0.nextProbe = next }
+        if let instance = instances[id] {
+            let next = nextProbe(of: instance, at: now)
+            update(id) { $0.nextProbe = next }
+        }
         // It is there again, if it is itself that answers.
         if instances[id]?.judgement.verdict != .unknown { revive(id) }
     }
@@ -68,6 +77,7 @@ extension Fleet {
         let next = now + retry(after: restored ? min(failures, 3) : failures)
         update(id) { instance in
             instance.failures = failures
+            instance.move = nil
             instance.nextProbe = next
             if case .answered = instance.probe {} else { instance.probe = .silent }
         }
@@ -100,8 +110,7 @@ extension Fleet {
     mutating func probeIfDoubtful(_ id: InstanceID, at now: Instant) {
         guard let instance = instances[id], isProbed(instance) else { return }
         let unanswered = if case .answered = instance.probe { false } else { true }
-        let provisional = instance.holders.contains { !$0.confirmed && !$0.foreign }
-        if unanswered || provisional || instance.isLost { ask(id, at: now) }
+        if unanswered || instance.awaitsProbe || instance.isLost { ask(id, at: now) }
     }
 
     func isProbed(_ instance: Instance) -> Bool {
@@ -128,8 +137,9 @@ extension Fleet {
         }
     }
 
-    private func nextProbe(after verdict: Verdict, at now: Instant) -> Instant? {
-        switch verdict {
+    private func nextProbe(of instance: Instance, at now: Instant) -> Instant? {
+        switch instance.judgement.verdict {
+        case .vm where instance.awaitsProbe: now + settings.probeRetryMaximum
         case .vm: settings.liveness.map { now + $0 }
         case .container: nil
         case .unknown: now + settings.probeRetryMaximum

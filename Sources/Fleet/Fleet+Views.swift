@@ -18,9 +18,9 @@ extension Fleet {
     }
 
     /// Whoever asked a registry for something, latest first.
-    public func workloads() -> [Workload] { workloadTable.values }
+    public func workloads() -> [Workload] { workloadTable.values.sorted { $0.time > $1.time } }
     /// What was heard and not taken, latest first.
-    public func refusals() -> [Refusal] { refusalTable.values }
+    public func refusals() -> [Refusal] { refusalTable.values.sorted { $0.time > $1.time } }
 
     public var counts: (instances: Int, live: Int, services: Int, proxies: Int) {
         (instances.count, instances.values.lazy.filter(\.live).count, byService.count, emitted.count)
@@ -107,7 +107,7 @@ extension Fleet {
         case .guarded: return guardReason(instance)
         case .container: return "it runs in a container"
         case .unknown: return "its verdict is unknown; what would settle it: \(instance.judgement.missing ?? "nothing")"
-        case .provisional: return "its registry's answer was not in view, and no probe has found it open yet"
+        case .provisional: return provisionalReason(instance)
         case .foreign:
             let who = instance.holders.first?.registrant?.description ?? "somebody"
             return "registered by \(who), which neither has this address nor is a registrar"
@@ -115,10 +115,21 @@ extension Fleet {
         }
     }
 
+    private func provisionalReason(_ instance: Instance) -> String {
+        guard instance.holders.contains(where: \.assumed) else {
+            return "its registry's answer was not in view, and no probe has found it open yet"
+        }
+        return "registered without an address, which means the registry agent's own, not \(instance.id.address): "
+            + "it counts once a probe finds port \(instance.id.port) open there"
+    }
+
     private func waitReason(_ instance: Instance) -> String {
         if instance.damped != nil { return "it came and went too often: it waits a minute" }
         if instance.id.address.v4 == nil { return "a VM with an IPv6 address: only IPv4 is carried yet" }
         if instance.id.proto != .tcp { return "a VM's UDP service: only TCP is carried yet" }
+        if let place = instance.place, place.role == .uplink {
+            return "a VM behind uplink \(place.port): the NIC it is attached to carries it"
+        }
         return "a VM, but on which port it lives is not known: no frame and no answer was seen"
     }
 

@@ -31,13 +31,18 @@ public struct Fleet: Sendable {
     /// Every instance that carries or names the service.
     var byService: [ServiceID: Set<InstanceID>] = [:]
     var byRegistration: [RegistrationKey: [IPAddress: InstanceID]] = [:]
+    /// Consul: leases by further checks that renew them.
+    var checks: [LeaseKey: LeaseKey] = [:]
     var draining: Set<InstanceID> = []
 
     var timers = Timers<Timer>()
-    var workloadTable: BoundedTable<HostID, Workload>
-    var refusalTable: BoundedTable<RefusalKey, Refusal>
+    var workloadTable: SharedTable<HostID, Workload>
+    var refusalTable: SharedTable<RefusalKey, Refusal>
     /// When an instance lately went away, for damping; outlives it.
-    var departures: BoundedTable<InstanceID, [Instant]>
+    var departures = BoundedTable<InstanceID, [Instant]>(capacity: Settings.remembered)
+    /// What an address said from elsewhere, until a probe has told whether it moved there.
+    var waiting = BoundedTable<HostID, Hearing>(capacity: Settings.waiting)
+    var allowances: [PortName: Allowance] = [:]
 
     // What the data plane was told.
     var groupOf: [ServiceID: Group] = [:]
@@ -70,10 +75,9 @@ public struct Fleet: Sendable {
     ///   - now: from here the grace of what is restored is counted.
     public init(settings: Settings, restoring: [Record] = [], at now: Instant) {
         self.settings = settings
-        vips = VIPs(ranges: settings.vipRanges, idleLimit: settings.idleVIPs)
-        workloadTable = BoundedTable(capacity: settings.workloads)
-        refusalTable = BoundedTable(capacity: settings.refusals)
-        departures = BoundedTable(capacity: settings.workloads)
+        vips = VIPs(ranges: settings.vipRanges, idleLimit: settings.idleVIPs, share: settings.servicesPerPort)
+        workloadTable = SharedTable(share: settings.workloadsPerPort)
+        refusalTable = SharedTable(share: settings.refusalsPerPort)
         restore(restoring, at: now)
     }
 

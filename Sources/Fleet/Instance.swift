@@ -15,6 +15,10 @@ public struct Holder: Hashable, Sendable, Codable {
     public var port: PortName?
     /// Its registry's yes was seen, or a probe found it there.
     public var confirmed: Bool
+    /// It named no address, which means its registry's agent's: the registrant's stands for it, once a probe agrees.
+    public var assumed = false
+    /// Consul: checks that renew it beside those that are named after it.
+    public var checks: [String] = []
     /// Claimed by another address that is no registrar: shown, and nothing else.
     public var foreign: Bool
     /// Its lease ran out; a heartbeat brings it back.
@@ -25,9 +29,12 @@ public struct Holder: Hashable, Sendable, Codable {
     var registrationKey: RegistrationKey {
         RegistrationKey(network: service.network, registry: registry, registration: registration)
     }
-    var leaseKey: LeaseKey? {
-        guard let lease, let registrant else { return nil }
-        return LeaseKey(network: service.network, registrant: registrant, registry: registry, name: lease)
+    var leaseKey: LeaseKey? { lease.flatMap(key(ofLease:)) }
+    /// What heartbeats of its further checks are looked up by.
+    var checkKeys: [LeaseKey] { checks.compactMap { key(ofLease: LeaseKey.check($0)) } }
+
+    private func key(ofLease name: String) -> LeaseKey? {
+        registrant.map { LeaseKey(network: service.network, registrant: $0, registry: registry, name: name) }
     }
 }
 
@@ -44,6 +51,10 @@ struct LeaseKey: Hashable, Sendable {
     let registrant: IPAddress
     let registry: String
     let name: String
+
+    static func check(_ id: String) -> String { "check:\(id)" }
+    static func lease(_ id: String) -> String { "lease:\(id)" }
+    var isCheck: Bool { name.hasPrefix("check:") }
 }
 
 struct Lease: Sendable {
@@ -63,8 +74,8 @@ public enum Phase: Hashable, Sendable, Codable {
     case draining(since: Instant, until: Instant)
     /// Dead, or its lease lapsed and its connections are done: remembered for a while.
     case lost(since: Instant, dead: Bool, why: String)
-    /// Gone; the operator's policy stays on its address.
-    case guarded(since: Instant)
+    /// Gone; the operator's policy stays on its address. Dead: no machine had the address any more.
+    case guarded(since: Instant, dead: Bool)
 }
 
 struct Instance: Sendable {
@@ -99,10 +110,17 @@ struct Instance: Sendable {
     /// Seen elsewhere, too soon after the last time to ask again at once.
     var sighted: Place?
     var movedAt: Instant?
+    var move: Move?
     var recorded: Fleet.InstanceRecord?
     /// As the indexes know it.
     var indexedPort: PortName?
     var indexedNames: Set<ServiceID> = []
+
+    /// It was seen elsewhere: where it was known to live is asked first, and only if that is silent the new place.
+    enum Move: Hashable, Sendable {
+        case doubted(Place)
+        case tried(Place)
+    }
 
     init(id: InstanceID, service: ServiceID) {
         self.id = id
@@ -112,15 +130,25 @@ struct Instance: Sendable {
     var host: HostID { HostID(network: id.network, address: id.address) }
     var isForeign: Bool { !holders.isEmpty && holders.allSatisfy(\.foreign) }
     /// Could it be a backend, as far as this version carries?
-    var isCarriable: Bool { judgement.verdict == .vm && id.address.v4 != nil && id.proto == .tcp && place != nil }
+    var isCarriable: Bool {
+        guard let place, place.role != .uplink else { return false }
+        return judgement.verdict == .vm && id.address.v4 != nil && id.proto == .tcp
+    }
     var isDraining: Bool { if case .draining = phase { true } else { false } }
     var isLost: Bool { if case .lost = phase { true } else { false } }
-    var isDead: Bool { if case .lost(_, let dead, _) = phase { dead } else { false } }
+    var isDead: Bool {
+        switch phase {
+        case .lost(_, let dead, _), .guarded(_, let dead): dead
+        case .held, .draining: false
+        }
+    }
     var isGuarded: Bool { if case .guarded = phase { true } else { false } }
     /// It has a registration that only a heartbeat brings back, and none that waits for something else.
     var hasLapsed: Bool {
         holders.contains(where: \.lapsed) && holders.allSatisfy { $0.lapsed || $0.foreign }
     }
+    /// It has a registration that counts once a probe finds it open.
+    var awaitsProbe: Bool { holders.contains { !$0.confirmed && !$0.foreign } }
     /// Whose limits it counts against.
     var limitPort: PortName? { place?.port ?? holders.lazy.compactMap(\.port).first }
 }

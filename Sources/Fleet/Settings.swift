@@ -43,8 +43,8 @@ extension Fleet {
         /// Of one service, behind one port: nobody fills another's service.
         public var backendsPerPort = 128
         public var servicesPerProxy = 64
-        public var workloads = 4096
-        public var refusals = 256
+        public var workloadsPerPort = 256
+        public var refusalsPerPort = 64
         /// VIPs kept for services that are gone.
         public var idleVIPs = 1024
 
@@ -54,6 +54,15 @@ extension Fleet {
         static let longestName = 255
         static let longestRegistration = 1024
         static let flapWindow: Duration = .seconds(60)
+        /// Instances whose departures are remembered.
+        static let remembered = 4096
+        /// Addresses that said something from elsewhere.
+        static let waiting = 256
+        /// Checks of one registration, beside those that are named after it.
+        static let checksPerHolder = 8
+        /// Changes that a port may make at once, at least; and when it has all of them back.
+        static let leastBurst = 512
+        static let burstRegained: Duration = .seconds(30)
         /// A lease longer than ten years is for ever, and cannot overflow a deadline.
         static let longestLease = 315_360_000
     }

@@ -4,14 +4,20 @@ import Model
 struct VIPs: Sendable {
     private let ranges: [NetworkID: IPv4Prefix]
     private let idleLimit: Int
+    /// How many VIPs the guests behind one port may hold, those of their services that are gone included.
+    private let share: Int
     private var assigned: [ServiceID: ServiceSpec.Frontend] = [:]
     private var owners: [HostID: ServiceID] = [:]
     /// Services without an instance, by when that began.
     private var idle = Timers<ServiceID>()
+    /// Behind which port the first instance of a service was.
+    private var portOf: [ServiceID: PortName] = [:]
+    private var behind: [PortName: Set<ServiceID>] = [:]
 
-    init(ranges: [NetworkID: IPv4Prefix], idleLimit: Int) {
+    init(ranges: [NetworkID: IPv4Prefix], idleLimit: Int, share: Int) {
         self.ranges = ranges
         self.idleLimit = idleLimit
+        self.share = share
     }
 
     subscript(service: ServiceID) -> ServiceSpec.Frontend? { assigned[service] }
@@ -31,22 +37,34 @@ struct VIPs: Sendable {
     }
 
     /// The service has a live instance: it needs a VIP from now on.
-    mutating func use(_ service: ServiceID, port: UInt16) -> Outcome {
+    mutating func use(_ service: ServiceID, port: UInt16, behind device: PortName?) -> Outcome {
         idle.remove(service)
-        if assigned[service] != nil { return .kept }
+        if assigned[service] != nil {
+            charge(service, to: device)
+            return .kept
+        }
         guard let range = ranges[service.network] else {
             return .none("no VIP range is configured for network \(service.network)")
         }
-        if let address = free(in: range, for: service) {
-            take(service, address, port)
-            return .assigned(givenUp: nil)
+        let givenUp: ServiceID?
+        if let device, let held = behind[device], held.count >= share, let own = oldest(of: held) {
+            givenUp = own
+        } else {
+            givenUp = free(in: range, for: service) == nil ? oldest(of: assigned.keys, on: service.network) : nil
         }
-        guard let (oldest, address) = oldestIdle(on: service.network) else {
+        if let givenUp { release(givenUp) }
+        guard let address = free(in: range, for: service) else {
             return .none("every VIP of \(range) is in use: configure a larger range")
         }
-        release(oldest)
         take(service, address, port)
-        return .assigned(givenUp: oldest)
+        charge(service, to: device)
+        return .assigned(givenUp: givenUp)
+    }
+
+    private mutating func charge(_ service: ServiceID, to device: PortName?) {
+        guard let device, portOf[service] == nil else { return }
+        portOf[service] = device
+        behind[device, default: []].insert(service)
     }
 
     /// The service has no instance any more. What it gives up to stay within the bound is returned.
@@ -60,6 +78,10 @@ struct VIPs: Sendable {
 
     mutating func release(_ service: ServiceID) {
         idle.remove(service)
+        if let device = portOf.removeValue(forKey: service) {
+            behind[device]?.remove(service)
+            if behind[device]?.isEmpty == true { behind[device] = nil }
+        }
         guard let frontend = assigned.removeValue(forKey: service) else { return }
         owners[HostID(network: service.network, address: .v4(frontend.address))] = nil
     }
@@ -89,15 +111,10 @@ struct VIPs: Sendable {
         return nil
     }
 
-    private func oldestIdle(on network: NetworkID) -> (ServiceID, IPv4Address)? {
-        // Of another network's services none would make room here; the bound keeps the walk short.
-        let candidates = assigned.filter { $0.key.network == network && idle.deadline(of: $0.key) != nil }
-        let oldest = candidates.min {
-            let (a, b) = (idle.deadline(of: $0.key), idle.deadline(of: $1.key))
-            guard let a, let b, a != b else { return $0.key < $1.key }
-            return a < b
-        }
-        return oldest.map { ($0.key, $0.value.address) }
+    /// Of those that have no instance, the one that has had none for longest.
+    private func oldest(of services: some Sequence<ServiceID>, on network: NetworkID? = nil) -> ServiceID? {
+        let resting = services.lazy.compactMap { service in idle.deadline(of: service).map { ($0, service) } }
+        return resting.filter { network == nil || $0.1.network == network }.min { $0 < $1 }?.1
     }
 
     /// The first address that may be given out, and how many: neither the network's own address nor its broadcast

@@ -76,7 +76,7 @@ import Testing
         for _ in 0..<100 { lab.hear(consul("web", port: 0)) }
         #expect(lab.fleet.refusals().map(\.count) == [100])
         for number in 0..<1000 { lab.hear(consul("s\(number)", port: 0)) }
-        #expect(lab.fleet.refusals().count == 256)
+        #expect(lab.fleet.refusals().count == 64)
     }
 
     @Test("names full of slashes, dots and control characters become proxies of their own") func names() {
@@ -255,8 +255,65 @@ import Testing
         #expect(lab.fleet.liveRecords.count <= 254)
     }
 
+    @Test("a guest's claims, the platform's containers and the fabric take no room in a VM's service")
+    func roomInService() {
+        var lab = Lab(
+            .enforcing.with {
+                $0.backendsPerProxy = 4
+                $0.instancesPerPort = 100
+            })
+        for host in 1...9 { lab.hear(consul("web", id: "\(host)", address: "10.0.1.\(host)")) }
+        for port in 1...9 { lab.hear(consul("web", id: "\(port)", port: port), from: c, on: cni) }
+        for host in UInt32(1)...9 {
+            lab.hear(consul("web"), from: IPv4Address(bits: 0x0a00_0200 + host), on: uplink)
+        }
+        lab.hear(consul("web"), from: b, on: tap1)
+        #expect(lab.backends("web") == [b: .live])
+    }
+
+    @Test("one guest cannot fill a service for the others") func share() {
+        var lab = Lab(
+            .enforcing.with {
+                $0.backendsPerProxy = 8
+                $0.backendsPerPort = 4
+            })
+        for port in 1...8 { lab.hear(consul("web", id: "\(port)", port: port)) }
+        #expect(lab.fleet.counts.live == 4)
+        #expect(lab.fleet.refusals().first?.reason == "port tap0 has 4 instances of the service, its share")
+        lab.hear(consul("web"), from: b, on: tap1)
+        #expect(lab.state(b) == .live)
+    }
+
+    @Test("a guest that changes its registrations without end is slowed down, one that repeats itself is not")
+    func fast() {
+        var lab = Lab()
+        for round in 0..<2000 {
+            lab.hear(consul("web", id: "w", port: 80 + round % 2))
+            lab.now = lab.now + .milliseconds(1)
+        }
+        #expect(lab.fleet.refusals().first?.reason.contains("more than 512 times in half a minute") == true)
+        #expect(lab.journal.count < 2000)
+        lab.hear(consul("web"), from: b, on: tap1)
+        #expect(lab.state(b) == .live)
+        let records = lab.journal.count
+        for _ in 0..<2000 { lab.hear(consul("web"), from: b, on: tap1) }
+        #expect(lab.journal.count == records)
+        #expect(lab.fleet.refusals().allSatisfy { $0.port == tap0.port })
+        lab.wait(.seconds(30))
+        lab.hear(consul("api", id: "x", port: 90))
+        #expect(lab.state(a, 90) == .live)
+    }
+
+    @Test("what one guest is refused pushes out nothing of another's") func refusalShare() {
+        var lab = Lab()
+        lab.hear(consul("mine", port: 0), from: b, on: tap1)
+        for number in 0..<1000 { lab.hear(consul("s\(number)", port: 0)) }
+        #expect(lab.fleet.refusals().contains { $0.service == "mine" })
+        #expect(lab.fleet.refusals().count == 65)
+    }
+
     @Test("askers are remembered up to a bound") func workloads() {
-        var lab = Lab(.enforcing.with { $0.workloads = 10 })
+        var lab = Lab(.enforcing.with { $0.workloadsPerPort = 10 })
         for host in 0..<100 {
             lab.hear(message(.discover, service: "db"), from: IPv4Address(bits: 0x0a00_0100 + UInt32(host)))
         }

@@ -9,6 +9,8 @@ struct Lab {
     var now = Instant(milliseconds: 1_000_000)
     /// What answers probes, and where.
     var machines: [IPv4Address: Place] = [:]
+    /// Machines that share an address: each answers only where it is asked itself.
+    var clones: [IPv4Address: [Place]] = [:]
     var closed: Set<InstanceID> = []
     /// By replaying every load and unload.
     var loaded: [ProxyID: ProxySpec] = [:]
@@ -30,9 +32,9 @@ struct Lab {
             switch queue.removeFirst() {
             case .probe(let request):
                 probed.append(request)
-                queue += fleet.probed(request.instance, answer(to: request.instance), at: now)
+                queue += fleet.probed(request.instance, answer(to: request), at: now)
             case .record(let record): journal.append(record)
-            case .load(let spec): loaded[spec.id] = spec
+            case .load(let spec): load(spec)
             case .unload(let id):
                 #expect(loaded[id] != nil, "only what is loaded is unloaded")
                 loaded[id] = nil
@@ -41,9 +43,21 @@ struct Lab {
         }
     }
 
-    private func answer(to id: InstanceID) -> ProbeResult {
-        guard let address = id.address.v4, let place = machines[address] else { return .silent }
-        return .answered(place, open: !closed.contains(id), hopLimit: 64)
+    private mutating func load(_ spec: ProxySpec) {
+        let kept = Set(spec.services.map(\.id))
+        let given = Set((loaded[spec.id]?.services ?? []).map(\.id)).subtracting(kept)
+        loaded[spec.id] = spec
+        guard !given.isEmpty else { return }
+        let carried = Set(loaded.values.flatMap(\.services).map(\.id))
+        let wanted = Set(fleet.wanted.flatMap(\.services).map(\.id))
+        #expect(given.intersection(wanted).isSubset(of: carried), "a service is never without a proxy on its way")
+    }
+
+    private func answer(to request: Fleet.ProbeRequest) -> ProbeResult {
+        let id = request.instance
+        guard let address = id.address.v4 else { return .silent }
+        let place = clones[address].map { $0.first { $0 == request.place } } ?? machines[address]
+        return place.map { .answered($0, open: !closed.contains(id), hopLimit: 64) } ?? .silent
     }
 
     mutating func wait(_ duration: Duration) {

@@ -118,6 +118,21 @@ import Testing
         #expect(lab.state(c) == nil)
     }
 
+    @Test("a lease of one second, renewed at the last moment or just too late") func shortest() {
+        var lab = Lab()
+        lab.hear(etcd("web", "1", ttl: 1))
+        for _ in 0..<5 {
+            lab.wait(.milliseconds(999))
+            lab.hear(message(.heartbeat, "etcd", lease: "1"))
+        }
+        #expect(lab.state(a) == .live)
+        lab.wait(.seconds(1))
+        #expect(lab.backends("web") == [a: .draining])
+        lab.hear(message(.heartbeat, "etcd", lease: "1"))
+        #expect(lab.backends("web") == [a: .live])
+        #expect(lab.purged.isEmpty, "its connections went on")
+    }
+
     @Test("revoking an etcd lease deregisters everything on it") func revoke() {
         var lab = Lab()
         lab.hear(etcd("web", "1", port: 80))

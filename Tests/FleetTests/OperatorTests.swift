@@ -13,6 +13,18 @@ import Testing
         #expect(lab.backends("db") == [a: .draining])
     }
 
+    @Test("a declared VM that lives behind an uplink is not carried here, until it moves in") func elsewhere() {
+        var lab = Lab()
+        lab.machines = [a: uplink]
+        lab.declare("db", a)
+        #expect(lab.state(a) == .waiting)
+        #expect(lab.view(a)?.reason == "a VM behind uplink eth0: the NIC it is attached to carries it")
+        #expect(lab.loaded.isEmpty)
+        lab.machines = [a: tap0]
+        lab.apply(lab.fleet.moved(network: blue, a, to: tap0, at: lab.now))
+        #expect(lab.backends("db") == [a: .live])
+    }
+
     @Test("a declared VM whose place nobody knows waits, and is live when it is seen") func placeUnknown() {
         var lab = Lab()
         lab.machines = [:]

@@ -62,6 +62,26 @@ import Testing
         #expect(held == 2)
     }
 
+    @Test("a guest that registers name after name takes no VIP of another's service that rests") func share() {
+        var lab = Lab(
+            .enforcing.with {
+                $0.servicesPerPort = 4
+                $0.vipRanges = [blue: IPv4Prefix(IPv4Address(bits: 0x0a63_0000), length: 28)]
+            })
+        lab.hear(consul("web", id: "w"), from: b, on: tap1)
+        let vip = lab.vip("web")
+        lab.hear(message(.deregister, id: "w"), from: b, on: tap1)
+        lab.wait(.seconds(100))
+        for round in 0..<100 {
+            lab.hear(consul("s\(round)", id: "\(round)", port: 1 + round))
+            lab.hear(message(.deregister, id: "\(round)"))
+            lab.wait(.seconds(40))
+        }
+        #expect(lab.fleet.liveRecords.count { if case .vip = $0 { true } else { false } } == 5)
+        lab.hear(consul("web", id: "w"), from: b, on: tap1)
+        #expect(lab.vip("web") == vip)
+    }
+
     @Test("a network without a range has no VIPs, and its services are carried by their own addresses") func noRange() {
         var lab = Lab(.enforcing.with { $0.vipRanges = [:] })
         lab.hear(consul("web"))
@@ -111,6 +131,42 @@ import Testing
         #expect(lab.loaded.keys.map(\.name).sorted() == ["10.0.0.1", "10.0.0.1#2", "10.0.0.1#3"])
     }
 
+    @Test("per VM: more services than one program carries become a second proxy, and none is between two")
+    func services() {
+        var lab = Lab(perVM.with { $0.servicesPerProxy = 3 })
+        for number in [5, 3, 1, 4, 2, 7, 6] { lab.hear(consul("s\(number)", id: "\(number)", port: number)) }
+        #expect(lab.loaded.values.map(\.services.count).sorted() == [1, 3, 3])
+        for number in [1, 4] {
+            lab.hear(message(.deregister, id: "\(number)"))
+            lab.wait(.seconds(31))
+        }
+        #expect(lab.loaded.values.map(\.services.count).sorted() == [2, 3])
+    }
+
+    @Test("the other grouping after a restart: every service is carried, none by two") func regrouped() {
+        var lab = Lab(perVM)
+        lab.hear(consul("web", id: "w", port: 80))
+        lab.hear(consul("db", id: "d", port: 81))
+        let again = lab.restarted()
+        #expect(again.loaded.keys.map(\.name).sorted() == ["db", "web"])
+        #expect(again.vip("web") == lab.vip("web"))
+        let back = Lab(perVM, restoring: lab.journal + again.journal)
+        #expect(back.loaded.keys.map(\.name) == ["10.0.0.1"])
+    }
+
+    @Test("a service of VMs and containers: its proxy leads to the VMs alone") func both() {
+        var lab = Lab()
+        lab.hear(consul("web"))
+        lab.hear(consul("web"), from: c, on: cni)
+        #expect(lab.backends("web") == [a: .live])
+        #expect(lab.state(c) == .container)
+        #expect(lab.service("web")?.instances == 2)
+        lab.hear(message(.deregister, id: "web"))
+        lab.wait(.seconds(31))
+        #expect(lab.loaded.isEmpty)
+        #expect(lab.state(c) == .container)
+    }
+
     @Test("per VM: many VMs make no endless name") func longNames() {
         var lab = Lab(perVM)
         for host in 0..<100 {
@@ -143,6 +199,27 @@ import Testing
         #expect(Array(lab.loaded.values) == planned)
         lab.apply(lab.fleet.mode(.observe, for: .all, at: lab.now))
         #expect(lab.loaded.isEmpty)
+    }
+
+    @Test("observe, enforce, observe: what is draining and what is guarded come and go with the mode")
+    func thereAndBack() {
+        var lab = Lab(.enforcing.with { $0.mode = .observe })
+        lab.hear(consul("web", id: "w", port: 80))
+        lab.hear(consul("db", id: "d", port: 81))
+        lab.deny("db")
+        lab.hear(message(.deregister, id: "d"))
+        lab.wait(.seconds(31))
+        lab.hear(message(.deregister, id: "w"))
+        #expect(lab.loaded.isEmpty)
+        lab.apply(lab.fleet.mode(.enforce, for: .all, at: lab.now))
+        #expect(lab.backends("web") == [a: .draining])
+        #expect(lab.backends("db") == [a: .guarded])
+        lab.apply(lab.fleet.mode(.observe, for: .all, at: lab.now))
+        #expect(lab.loaded.isEmpty)
+        lab.wait(.seconds(31))
+        #expect(lab.purged.isEmpty)
+        lab.apply(lab.fleet.mode(.enforce, for: .all, at: lab.now))
+        #expect(lab.loaded.values.flatMap(\.services).map(\.id.name) == ["db"])
     }
 
     @Test("a service and a port can be taken in one by one") func oneByOne() {

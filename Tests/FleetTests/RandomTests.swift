@@ -6,7 +6,7 @@ import Testing
 
 /// Whatever happens in whatever order, some things hold. Each seed is one history.
 @Suite struct RandomTests {
-    func check(_ lab: Lab, _ seed: Int) {
+    func verify(_ lab: Lab, _ seed: Int) {
         let wanted = Dictionary(uniqueKeysWithValues: lab.fleet.wanted.map { ($0.id, $0) })
         let same = lab.loaded == wanted
         #expect(same, "seed \(seed): loads and unloads replay to what is wanted")
@@ -44,6 +44,7 @@ import Testing
         #expect(fleet.byRegistration.mapValues { Set($0.keys) } == holders, "seed \(seed)")
         #expect(fleet.leases.mapValues(\.instances) == leases, "seed \(seed)")
         #expect(fleet.servicesByPort == services, "seed \(seed)")
+        #expect(Set(fleet.checks.values).isSubset(of: fleet.leases.keys), "seed \(seed)")
         #expect(Set(fleet.byHost.values.joined()) == Set(fleet.instances.keys), "seed \(seed)")
         #expect(Set(fleet.byService.values.joined()) == Set(fleet.instances.keys), "seed \(seed)")
         #expect(Set(fleet.byPort.values.joined()).isSubset(of: fleet.instances.keys), "seed \(seed)")
@@ -65,14 +66,15 @@ import Testing
                 $0.vipRanges = [blue: IPv4Prefix(IPv4Address(bits: 0x0a63_0000), length: seed % 3 == 0 ? 30 : 24)]
                 $0.registrars = [.v4(c)]
                 $0.probing = seed % 5 != 0
+                $0.servicesPerProxy = seed % 4 == 0 ? 1 : 64
             })
         for _ in 0..<250 {
             step(&lab, &dice)
-            check(lab, seed)
+            verify(lab, seed)
             audit(lab.fleet, lab.now, seed)
         }
         let again = Lab(lab.fleet.settings, restoring: lab.journal, ports: [tap0, tap1, cni])
-        check(again, seed)
+        verify(again, seed)
         let compacted = Lab(lab.fleet.settings, restoring: lab.fleet.liveRecords, ports: [tap0, tap1, cni])
         #expect(again.fleet.wanted == compacted.fleet.wanted, "seed \(seed)")
     }
@@ -96,7 +98,9 @@ import Testing
         case 3, 4: lab.hear(consul(name, id: id, port: port, ttl: [0, 5, 20][dice.roll(3)]), from: host, on: place)
         case 5: lab.hear(message(.deregister, id: id), from: host, on: place)
         case 6: lab.hear(message(.deregister, "etcd", id: id, key: "/services/\(name)/\(id)"), from: host, on: place)
-        case 7: lab.hear(message(.heartbeat, "etcd", lease: "1"), from: host, on: place)
+        case 7:
+            lab.hear(message(.heartbeat, "etcd", lease: "1"), from: host, on: place)
+            lab.hear(check("own-\(dice.roll(2))", of: id, ttl: [3, 30][dice.roll(2)]), from: host, on: place)
         case 8: lab.wait(.seconds([1, 5, 31, 700][dice.roll(4)]))
         case 9: lab.apply(lab.fleet.port(own.port, role: own.role, network: blue, up: dice.roll(2) == 0, at: lab.now))
         case 10:

@@ -167,6 +167,48 @@ import Testing
         #expect([80, 81, 82, 83].map { lab.state(a, $0) } == [.live, .draining, .live, .live])
     }
 
+    @Test("a wall clock that was set back between two runs hides nothing that the registry let go of")
+    func clockSetBack() {
+        var lab = Lab()
+        lab.wait(.seconds(1000))
+        lab.hear(etcd("web", "1"))
+        var again = lab.restarted()
+        again.wait(.seconds(1))
+        again.apply(
+            again.fleet.listed(registry: "etcd", network: blue, registrations: [], asked: again.now, at: again.now))
+        #expect(again.state(a) == .draining)
+    }
+
+    @Test("etcd: a range deleted after a restart takes the registrations under it, and the sender's alone") func range()
+    {
+        var lab = Lab()
+        lab.hear(etcd("web", "1", port: 80))
+        lab.hear(etcd("webber", "1", port: 81))
+        lab.hear(etcd("web", "2"), from: b, on: tap1)
+        var again = lab.restarted()
+        again.hear(message(.deregister, "etcd", key: "/services/web/"))
+        #expect((again.state(a, 80), again.state(a, 81), again.state(b)) == (.draining, .live, .live))
+    }
+
+    @Test("half a journal: what is left is enough to go on from") func half() {
+        var lab = Lab()
+        lab.hear(etcd("web", "1"))
+        lab.hear(consul("db", id: "d", port: 81, ttl: 20))
+        lab.deny("web")
+        lab.declare("cache", b)
+        for kept in 0..<2 {
+            let journal = lab.journal.enumerated().filter { $0.offset % 2 == kept }.map(\.element)
+            var again = Lab(.enforcing, restoring: journal)
+            again.hear(etcd("web", "1"))
+            again.hear(consul("db", id: "d", port: 81, ttl: 20))
+            again.declare("cache", b)
+            again.wait(.seconds(1))
+            #expect(again.fleet.counts.live == 3)
+            again.wait(.seconds(1000))
+            #expect(again.fleet.counts.live == 1, "the declared one: nobody renewed the others")
+        }
+    }
+
     @Test("a draining instance drains on after a restart") func draining() {
         var lab = Lab()
         lab.hear(consul("web", id: "w"))
