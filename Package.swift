@@ -51,12 +51,14 @@ let package = Package(
             "Agent",
             [
                 "Model", "Packets", "Registries", "Classifier", "Policy", "Fleet", "Netlink", "Prober", "Dataplane",
-                "CRemoraABI", "CLinux", "CZlib", lifecycle, log, "Yams", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
+                "CRemoraABI", "CLinux", "CZlib", lifecycle, log, "Yams", nio("NIOCore"), nio("NIOPosix"),
+                nio("NIOHTTP1"),
             ]),
         .executableTarget(
             name: "remora",
             dependencies: [
-                "Agent", "Dataplane", "Fleet", "Model", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Agent", "Dataplane", "Fleet", "Model",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
         tests("ModelTests", ["Model"]),

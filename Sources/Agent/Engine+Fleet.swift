@@ -73,7 +73,9 @@ extension Engine {
     }
 
     func raise(_ subject: String, _ message: String, remedy: String? = nil) {
-        if alarms.raise(subject, message, remedy: remedy) { log.error("\(message)", metadata: ["subject": "\(subject)"]) }
+        if alarms.raise(subject, message, remedy: remedy) {
+            log.error("\(message)", metadata: ["subject": "\(subject)"])
+        }
     }
 
     /// What is wanted against what is loaded: loads what is missing or different, unloads what nothing wants. What an

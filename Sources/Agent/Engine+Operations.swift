@@ -24,7 +24,9 @@ extension Engine: NodeOperations {
         guard !explanations.isEmpty else {
             throw OperationError(
                 .notFound, "nothing is known of '\(subject)'",
-                remedy: "a service's name, namespace/name, an address, address:port or a VIP; `remora get services` lists them")
+                remedy:
+                    "a service's name, namespace/name, an address, address:port or a VIP; `remora get services` lists them"
+            )
         }
         return explanations
     }
@@ -79,7 +81,8 @@ extension Engine: NodeOperations {
     private func check(_ rules: PolicyRules, of service: ServiceID) throws(OperationError) {
         do { try Dataplane.check(rules) } catch {
             throw OperationError(
-                .badInput, "policy of \(service): \(error.cause)", remedy: "nothing was changed: fewer or broader rules")
+                .badInput, "policy of \(service): \(error.cause)", remedy: "nothing was changed: fewer or broader rules"
+            )
         }
     }
 

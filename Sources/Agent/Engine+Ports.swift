@@ -22,7 +22,8 @@ extension Engine {
         }
     }
 
-    /// A full dump: at the start, after an overrun, and with each reconciliation.
+    /// A full dump: at the start, after an overrun, and with each reconciliation. All ports first, then what is to be
+    /// loaded: a proxy may have backends behind several of them.
     func readAllLinks() {
         let all: [Link]
         do { all = try NetlinkSocket.links() } catch {
@@ -32,24 +33,36 @@ extension Engine {
         alarms.clear("netlink")
         let there = Set(all.map(\.name))
         for (name, link) in links where !there.contains(name) { gone(name, link) }
-        for link in all { seen(link) }
+        var actions: [Fleet.Action] = []
+        var moved: Set<PortName> = []
+        for link in all {
+            actions += note(link)
+            if attach(link) { moved.insert(link.name) }
+        }
+        perform(actions)
+        routesChanged(on: moved)
     }
 
     private func seen(_ link: Link) {
-        guard let rule = config.port(matching: link.name) else { return }
+        // the fleet's word on the mode first, then the programs, then what they are needed for
+        let actions = note(link)
+        let moved = attach(link)
+        perform(actions)
+        if moved { routesChanged(on: [link.name]) }
+    }
+
+    /// What the fleet makes of a device, if it is a port and not as it was.
+    private func note(_ link: Link) -> [Fleet.Action] {
+        guard let rule = config.port(matching: link.name) else { return [] }
         let known = links[link.name]
-        if known == link, portProblems[link.name] == nil { return }
+        if known == link { return [] }
         if let known, known.index != link.index { gone(link.name, known) }
         links[link.name] = link
         let up = link.isUp && link.hasCarrier
         if known.map({ ($0.isUp && $0.hasCarrier) != up }) ?? true {
             log.info("port \(link.name) (\(rule.role.rawValue)) is \(up ? "up" : "without carrier")")
         }
-        // the fleet's word on the mode first, then the programs, then what they are needed for
-        let actions = fleet.port(
-            link.name, role: rule.role, network: rule.network, up: up, mode: rule.mode, at: clock.now)
-        attach(link, rule)
-        perform(actions)
+        return fleet.port(link.name, role: rule.role, network: rule.network, up: up, mode: rule.mode, at: clock.now)
     }
 
     private func gone(_ link: Link) {
@@ -80,9 +93,11 @@ extension Engine {
         }
     }
 
-    /// The mode that the fleet says, the forwarding that fits.
-    func attach(_ link: Link, _ rule: Config.Port) {
-        guard !detached.contains(link.name), !isDetached else { return }
+    /// The mode that the fleet says, the forwarding that fits. True: frames to this port go another way than before.
+    private func attach(_ link: Link) -> Bool {
+        guard let rule = config.port(matching: link.name), !detached.contains(link.name), !isDetached else {
+            return false
+        }
         let port = PortAttachment(
             name: link.name, ifindex: link.index, role: rule.role, mode: fleet.mode(of: link.name),
             network: rule.network, vlans: rule.vlans, forwarding: rule.forwarding ?? config.forwarding,
@@ -95,26 +110,28 @@ extension Engine {
             alarms.clear("port \(link.name)")
         } catch {
             portProblems[link.name] = error.cause
-            raise("port \(link.name)", "\(error)", remedy: "it is tried again every 10 s")
-            return
+            if error.code == .noDevice {
+                log.debug("\(error)")  // its end is in the news already
+            } else {
+                raise("port \(link.name)", "\(error)", remedy: "it is tried again every 10 s")
+            }
+            return false
         }
-        let sameRoute =
-            before?.ifindex == port.ifindex && before?.forwarding == port.forwarding
-            && before?.peerElsewhere == port.peerElsewhere
-        if !sameRoute { routesChanged(on: link.name) }
+        return before?.ifindex != port.ifindex || before?.forwarding != port.forwarding
+            || before?.peerElsewhere != port.peerElsewhere
     }
 
-    /// Proxies with a backend behind this port send its frames elsewhere now.
-    private func routesChanged(on name: PortName) {
-        for spec in fleet.wanted where spec.services.contains(where: { $0.backends.contains { $0.device == name } }) {
+    /// Proxies with a backend behind one of these ports send its frames elsewhere now.
+    private func routesChanged(on ports: Set<PortName>) {
+        guard !ports.isEmpty else { return }
+        for spec in fleet.wanted
+        where spec.services.contains(where: { $0.backends.contains { ports.contains($0.device) } }) {
             load(spec)
         }
     }
 
     /// After a change of mode: every port's program is what its mode says.
     func attachAll() {
-        for (name, link) in links {
-            if let rule = config.port(matching: name) { attach(link, rule) }
-        }
+        routesChanged(on: Set(links.values.filter { attach($0) }.map(\.name)))
     }
 }

@@ -18,7 +18,8 @@ extension Engine {
         guard let link = links[place.port] else { return answer(instance, .notSent("port \(place.port) is not there")) }
         guard
             let target = ProbeTarget(
-                instance: instance, port: place.port, ifindex: link.index, vlan: vlan(of: instance.network, on: place.port),
+                instance: instance, port: place.port, ifindex: link.index,
+                vlan: vlan(of: instance.network, on: place.port),
                 mac: place.mac, source: probeSource(request), sourceMAC: plane.vipMAC)
         else { return }
         run(prober.start(target, at: clock.now, using: &random))

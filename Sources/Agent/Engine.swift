@@ -90,7 +90,8 @@ actor Engine {
             let records = opened.records
             return Journaled(journal: opened.journal, records: records)
         } catch {
-            throw OperationError(.failed, "\(error)", remedy: "look at \(config.state): is it writable, is the disk full?")
+            throw OperationError(
+                .failed, "\(error)", remedy: "look at \(config.state): is it writable, is the disk full?")
         }
     }
 
@@ -117,11 +118,12 @@ actor Engine {
         readContainers()
         readAllLinks()
         plane.sweepPorts()
-        perform(fleet.tick(at: clock.now))
+        perform(fleet.portsRead(at: clock.now) + fleet.tick(at: clock.now))
         reconcile()
         loop.setTimer { self.onTimer() }
         log.info(
-            "node \(config.node) is up: \(fleet.mode.rawValue), \(plane.attachedPorts.count) ports, \(plane.loadedProxies.count) proxies")
+            "node \(config.node) is up: \(fleet.mode.rawValue), \(plane.attachedPorts.count) ports, \(plane.loadedProxies.count) proxies"
+        )
     }
 
     /// Until the node was detached from everything.

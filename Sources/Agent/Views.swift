@@ -178,7 +178,8 @@ public struct ProxyView: Codable, Sendable, Hashable {
 
     public init(
         id: ProxyID, state: String, services: [String], backends: [String] = [], slots: [Int] = [],
-        program: UInt32? = nil, instructions: Int? = nil, memoryBytes: Int? = nil, loadMicroseconds: Int? = nil, registrationToProxyMilliseconds: Double? = nil,
+        program: UInt32? = nil, instructions: Int? = nil, memoryBytes: Int? = nil, loadMicroseconds: Int? = nil,
+        registrationToProxyMilliseconds: Double? = nil,
         pins: String? = nil, problem: String? = nil
     ) {
         network = id.network

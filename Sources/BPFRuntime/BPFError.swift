@@ -72,7 +72,8 @@ public struct Descriptor: ~Copyable, Sendable {
 extension BPFError {
     /// A map has no room for another entry.
     public var isFull: Bool { code == E2BIG || code == ENOSPC || code == ENOMEM }
-    public var isGone: Bool { code == ENODEV || code == ENOENT }
+    /// ENOLINK: of a link whose device is going.
+    public var isGone: Bool { code == ENODEV || code == ENOENT || code == ENOLINK }
     public var isDenied: Bool { code == EPERM || code == EACCES }
 
     public static func busy(_ operation: String) -> BPFError { BPFError(code: EBUSY, operation: operation) }

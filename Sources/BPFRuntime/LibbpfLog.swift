@@ -1,5 +1,6 @@
 internal import CLibBPF
 internal import Synchronization
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
@@ -15,7 +16,8 @@ final class LibbpfLog: Sendable {
             guard let format, let arguments, level.rawValue <= LIBBPF_INFO.rawValue else { return 0 }
             var text = [CChar](repeating: 0, count: 4096)
             vsnprintf(&text, text.count, format, arguments)
-            LibbpfLog.shared.append(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
+            LibbpfLog.shared.append(
+                String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
             return 0
         }
     }

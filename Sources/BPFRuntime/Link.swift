@@ -1,4 +1,5 @@
 internal import CLibBPF
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
@@ -20,7 +21,8 @@ public final class Link: Sendable {
     }
 
     /// Attaches before all others: what Remora does not want, it hands to them.
-    public static func attach(_ program: Program, to device: String, ifindex: UInt32, hook: Hook) throws(BPFError) -> Link
+    public static func attach(_ program: Program, to device: String, ifindex: UInt32, hook: Hook) throws(BPFError)
+        -> Link
     {
         var options = bpf_link_create_opts()
         options.sz = MemoryLayout<bpf_link_create_opts>.size

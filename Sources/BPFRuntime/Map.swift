@@ -1,4 +1,5 @@
 internal import CLibBPF
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
@@ -20,7 +21,8 @@ public final class Map<Key: BitwiseCopyable, Value: BitwiseCopyable>: Sendable {
             throw BPFError(
                 code: EINVAL,
                 operation: "use map \(name): it has \(info.key_size)+\(info.value_size) bytes an entry and this"
-                    + " version needs \(MemoryLayout<Key>.size)+\(MemoryLayout<Value>.stride); detach the old one first")
+                    + " version needs \(MemoryLayout<Key>.size)+\(MemoryLayout<Value>.stride); detach the old one first"
+            )
         }
         self.name = name
         self.descriptor = descriptor

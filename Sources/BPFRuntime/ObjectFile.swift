@@ -1,4 +1,5 @@
 internal import CLibBPF
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
@@ -144,7 +145,8 @@ public final class Program: Sendable {
         var length = UInt32(MemoryLayout<bpf_prog_info>.size)
         try Kernel.call("read what program \(name) is") { bpf_obj_get_info_by_fd(descriptor.raw, &info, &length) }
         return ProgramInfo(
-            id: info.id, name: withUnsafeBytes(of: info.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) },
+            id: info.id,
+            name: withUnsafeBytes(of: info.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) },
             runs: info.run_cnt, nanoseconds: info.run_time_ns, verified: Int(info.verified_insns),
             machineBytes: Int(info.jited_prog_len))
     }

@@ -1,4 +1,5 @@
 internal import CLibBPF
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
@@ -120,7 +121,7 @@ public struct PinDirectory: Hashable, Sendable, CustomStringConvertible {
         let fd = directory.raw
         do throws(BPFError) {
             try Kernel.call("lock \(path)") { flock(fd, LOCK_EX | LOCK_NB) }
-        } catch where error.code == EWOULDBLOCK {
+        } catch  where error.code == EWOULDBLOCK {
             return nil
         }
         return directory

@@ -1,4 +1,5 @@
 internal import CLibBPF
+
 #if canImport(Glibc)
     internal import Glibc
 #endif

@@ -170,7 +170,9 @@ public final class CostBench {
         bytes[22] = 64
         bytes[23] = TransportProtocol.tcp.number
         func put(_ value: UInt32, _ at: Int, _ count: Int) {
-            for index in 0..<count { bytes[at + index] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(count - 1 - index))) }
+            for index in 0..<count {
+                bytes[at + index] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(count - 1 - index)))
+            }
         }
         put(source, 26, 4)
         put(destination, 30, 4)

@@ -42,7 +42,9 @@ extension Dataplane {
                     let hook = attachment.slot * 2 + (egress ? 1 : 0)
                     for reason in 0..<UInt32(REMORA_REASON_COUNT.rawValue) {
                         var sum = PacketCount()
-                        for value in try maps.counters.perCPU(hook * UInt32(REMORA_MAX_REASONS) + reason) { sum += value }
+                        for value in try maps.counters.perCPU(hook * UInt32(REMORA_MAX_REASONS) + reason) {
+                            sum += value
+                        }
                         if sum.packets > 0 { counters.reasons[reason] = sum }
                     }
                     all.append(counters)

@@ -149,7 +149,8 @@ extension Dataplane {
         }
         guard let slot = portSlots.take() else {
             throw DataplaneError(
-                .full, "attach to port \(port.name)", "\(REMORA_MAX_PORTS) ports are attached, and there is room for no more")
+                .full, "attach to port \(port.name)",
+                "\(REMORA_MAX_PORTS) ports are attached, and there is room for no more")
         }
         try during("clear the counters of port \(port.name)") { () throws(BPFError) in try clearCounters(slot) }
         return slot
@@ -201,7 +202,7 @@ extension Dataplane {
         guard let attachment = attachments[name] else { return }
         try during("detach from port \(name)") { () throws(BPFError) in
             for link in attachment.links.values {
-                do throws(BPFError) { try link.detach() } catch where error.isGone {}
+                do throws(BPFError) { try link.detach() } catch  where error.isGone {}
             }
         }
         forget(name)
@@ -218,7 +219,8 @@ extension Dataplane {
     /// Pins of devices that are not there any more, left by an earlier run.
     public func sweepPorts() {
         let ports = directory / "ports"
-        for entry in ports.entries() where !attachments.keys.contains(where: { PinName($0.description).description == entry }) {
+        for entry in ports.entries()
+        where !attachments.keys.contains(where: { PinName($0.description).description == entry }) {
             let pins = PinDirectory(ports.file(entry))
             Self.sever(pins)
             try? pins.remove()

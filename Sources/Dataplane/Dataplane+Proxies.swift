@@ -33,7 +33,8 @@ extension Dataplane {
 
     private func plan(for spec: ProxySpec) throws(DataplaneError) -> ProxyPlan {
         let loaded = proxies[spec.id]
-        let layout = try during("read back proxy \(spec.id)") { () throws(BPFError) in try loaded?.proxy.layout() ?? [] }
+        let layout = try during("read back proxy \(spec.id)") { () throws(BPFError) in try loaded?.proxy.layout() ?? []
+        }
         return try ProxyPlan(
             spec, slots: spec.services.map { serviceSlots[$0.id] ?? 0 }, layout: layout, vipMAC: vipMAC,
             build: maps.build, route: { route(to: $0) })

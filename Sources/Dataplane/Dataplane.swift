@@ -73,9 +73,11 @@ public final class Dataplane {
             try PinDirectory.mountIfNeeded(settings.bpffs)
             try directory.create()
         }
-        guard let lock = try during("take node \(settings.node)", { () throws(BPFError) in try directory.lock() }) else {
+        guard let lock = try during("take node \(settings.node)", { () throws(BPFError) in try directory.lock() })
+        else {
             throw DataplaneError(
-                .busy, "take node \(settings.node)", "another agent holds \(directory); stop it, or give this one another node name")
+                .busy, "take node \(settings.node)",
+                "another agent holds \(directory); stop it, or give this one another node name")
         }
         ownership = lock
         let maps = try during("set up the data path at \(directory)") { () throws(BPFError) in
@@ -134,7 +136,9 @@ extension Dataplane.Settings.Registry {
         case .v4(let address):
             octets[10] = 0xff
             octets[11] = 0xff
-            for index in 0..<4 { octets[12 + index] = UInt8(truncatingIfNeeded: address.bits >> (24 - 8 * UInt32(index))) }
+            for index in 0..<4 {
+                octets[12 + index] = UInt8(truncatingIfNeeded: address.bits >> (24 - 8 * UInt32(index)))
+            }
         case .v6(let address): octets = address.bytes
         case nil: break
         }

@@ -27,6 +27,8 @@ public struct DataplaneError: Error, CustomStringConvertible, Sendable {
 }
 
 /// Runs kernel calls for one operation, whose name its errors carry.
-func during<T: ~Copyable>(_ operation: @autoclosure () -> String, _ body: () throws(BPFError) -> T) throws(DataplaneError) -> T {
+func during<T: ~Copyable>(_ operation: @autoclosure () -> String, _ body: () throws(BPFError) -> T)
+    throws(DataplaneError) -> T
+{
     do { return try body() } catch { throw DataplaneError(error, operation()) }
 }

@@ -76,7 +76,9 @@ final class LoadedProxy {
 
     var slots: [UInt32] {
         withUnsafeBytes(of: config.slots) {
-            Array($0.bindMemory(to: UInt32.self).prefix(Int(min(config.service_count, UInt32(REMORA_MAX_PROXY_SERVICES)))))
+            Array(
+                $0.bindMemory(to: UInt32.self).prefix(Int(min(config.service_count, UInt32(REMORA_MAX_PROXY_SERVICES))))
+            )
         }
     }
 

@@ -28,7 +28,8 @@ struct ProxyPlan {
     ) throws(DataplaneError) {
         guard spec.services.count <= Int(REMORA_MAX_PROXY_SERVICES) else {
             throw DataplaneError(
-                .tooMany, "load proxy \(spec.id)", "\(spec.services.count) services, and a proxy carries \(REMORA_MAX_PROXY_SERVICES)")
+                .tooMany, "load proxy \(spec.id)",
+                "\(spec.services.count) services, and a proxy carries \(REMORA_MAX_PROXY_SERVICES)")
         }
         id = spec.id.description
         services = spec.services.map(\.id)
@@ -67,7 +68,8 @@ struct ProxyPlan {
             }
         }
         guard placed.count <= Int(REMORA_MAX_BACKENDS) else {
-            throw DataplaneError(.tooMany, "load proxy \(id)", "\(placed.count) backends, and a proxy holds \(REMORA_MAX_BACKENDS)")
+            throw DataplaneError(
+                .tooMany, "load proxy \(id)", "\(placed.count) backends, and a proxy holds \(REMORA_MAX_BACKENDS)")
         }
         return placed
     }
@@ -125,7 +127,8 @@ struct ProxyPlan {
             policy.append((key, Self.value(of: prefix, default: compiled.defaultAction)))
         }
         guard policy.count <= Self.policyEntries else {
-            throw DataplaneError(.tooMany, "compile the policy of \(service)", "more than \(Self.policyEntries) prefixes in one proxy")
+            throw DataplaneError(
+                .tooMany, "compile the policy of \(service)", "more than \(Self.policyEntries) prefixes in one proxy")
         }
     }
 

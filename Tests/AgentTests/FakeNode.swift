@@ -1,6 +1,7 @@
-import enum Fleet.ModeScope
 import Model
 import Synchronization
+
+import enum Fleet.ModeScope
 
 @testable import Agent
 

@@ -20,7 +20,10 @@ struct Packet: Equatable {
     static let fin: UInt8 = 0x11
     static let reset: UInt8 = 0x04
 
-    init(from source: String, _ sourcePort: UInt16, to destination: String, _ destinationPort: UInt16, flags: UInt8 = 0x02) {
+    init(
+        from source: String, _ sourcePort: UInt16, to destination: String, _ destinationPort: UInt16,
+        flags: UInt8 = 0x02
+    ) {
         self.source = IPv4Address(source)!
         self.destination = IPv4Address(destination)!
         self.sourcePort = sourcePort
@@ -40,7 +43,8 @@ struct Packet: Equatable {
         let sum = ~checksum(ip)
         ip[10] = UInt8(sum >> 8)
         ip[11] = UInt8(sum & 255)
-        var tcp = big(sourcePort) + big(destinationPort) + [0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]
+        var tcp =
+            big(sourcePort) + big(destinationPort) + [0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]
         tcp += payload
         let check = ~checksum(pseudoHeader(length: segmentLength) + tcp)
         tcp[16] = UInt8(check >> 8)

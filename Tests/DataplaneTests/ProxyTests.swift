@@ -195,7 +195,8 @@ struct ProxyTests {
         #expect(refused > 0)
         #expect(rig.flowCount == opened.count * 2)
         for port in opened {
-            #expect(try rig.run(Packet(from: client, port, to: Rig.vip, 80, flags: Packet.ack)).reasons == ["forwarded": 1])
+            #expect(
+                try rig.run(Packet(from: client, port, to: Rig.vip, 80, flags: Packet.ack)).reasons == ["forwarded": 1])
         }
     }
 
