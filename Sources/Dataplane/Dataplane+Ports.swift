@@ -134,11 +134,17 @@ extension Dataplane {
 
     /// The kernel would let two agents share a chain: each would translate what the other has.
     private func refuseSecondAgent(_ port: PortAttachment, hook: Hook) throws(BPFError) {
-        for id in try attachedPrograms(ifindex: port.ifindex, hook: hook)
-        where try programName(id: id) == hook.portProgram {
+        let chain = try attachedPrograms(ifindex: port.ifindex, hook: hook)
+        guard !chain.isEmpty else { return }
+        // by its pins and not by the program's name, which the kernel tells to CAP_SYS_ADMIN alone
+        let nodes = PinDirectory(settings.bpffs) / "remora"
+        for node in nodes.entries() where PinDirectory(nodes.file(node)) != directory {
+            let pins = PinDirectory(nodes.file(node)) / "ports" / PinName(port.name.description)
+            guard let other = try? Link.open(pin: pins.file(hook.rawValue)), chain.contains(try other.programID())
+            else { continue }
             throw BPFError.busy(
-                "another Remora agent (program \(id)) is attached to \(port.name) \(hook.rawValue);"
-                    + " stop and detach that one first")
+                "node \(PinName(escaped: node)?.name ?? node) of another agent is attached to \(port.name)"
+                    + " \(hook.rawValue); stop that agent and detach it first (remora detach --all)")
         }
     }
 
