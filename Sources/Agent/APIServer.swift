@@ -9,7 +9,8 @@ public struct APIServer: Service {
     private let inode: UInt64?
     private let listeners: [any Channel]
 
-    /// Listens from here on: a second agent is refused before it has touched anything.
+    /// Takes the places to listen at: a second agent is refused before it has touched anything. Nobody finds the socket
+    /// before it is published.
     public static func bind(
         socket: String, metrics: TCPEndpoint?, node: any NodeOperations
     ) async throws(OperationError) -> APIServer {
@@ -27,8 +28,6 @@ public struct APIServer: Service {
                     }
                 ]
             }
-            // Last, so that nobody finds the socket of an agent that did not come up.
-            try APISocket.publish(socket)
         } catch {
             for listener in listeners { listener.close(promise: nil) }
             APISocket.discard(socket)
@@ -40,8 +39,11 @@ public struct APIServer: Service {
     private init(socket: String, listeners: [any Channel]) {
         self.socket = socket
         self.listeners = listeners
-        inode = APISocket.inode(socket)
+        inode = APISocket.inode(APISocket.aside(socket))
     }
+
+    /// Once the node is up: what answers at the socket hears, and can be asked anything.
+    public func publish() throws(OperationError) { try APISocket.publish(socket) }
 
     /// Serves until the group shuts down, then closes and takes the socket away.
     public func run() async throws {

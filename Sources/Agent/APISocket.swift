@@ -49,9 +49,9 @@ enum APISocket {
         return lstat(path, &status) == 0 ? UInt64(status.st_ino) : nil
     }
 
-    /// Takes the socket away again, unless it is somebody else's by now.
+    /// Takes the socket away again, published or not, unless it is somebody else's by now.
     static func withdraw(_ path: String, inode: UInt64?) {
-        if let inode, Self.inode(path) == inode { unlink(path) }
+        for name in [path, aside(path)] where inode != nil && Self.inode(name) == inode { unlink(name) }
     }
 
     private static func makeParent(of path: String) throws(OperationError) {

@@ -13,7 +13,9 @@ public func runAgent(_ config: Config) async throws {
     let group = ServiceGroup(
         configuration: .init(
             services: [
-                .init(service: EngineService(engine: engine), successTerminationBehavior: .gracefullyShutdownGroup),
+                .init(
+                    service: EngineService(engine: engine, server: server),
+                    successTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: server),
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: log))
@@ -23,10 +25,12 @@ public func runAgent(_ config: Config) async throws {
 /// The node's thread, from its first frame to its last.
 private struct EngineService: Service {
     let engine: Engine
+    let server: APIServer
 
     func run() async throws {
         engine.loop.start()
         try await engine.begin()
+        try server.publish()
         await withGracefulShutdownHandler {
             await engine.untilDetached()
         } onGracefulShutdown: {

@@ -13,6 +13,7 @@ import Testing
         let path = directory.path + "/sub/remora.sock"
         let node = FakeNode()
         let server = try await APIServer.bind(socket: path, metrics: metrics, node: node)
+        try server.publish()
         do {
             try await body(APIClient(socket: path), node, path)
         } catch {
@@ -85,6 +86,16 @@ import Testing
         }
     }
 
+    @Test("nobody finds the socket before the node is up, and none is left of one that did not come up")
+    func unpublished() async throws {
+        let directory = TemporaryDirectory()
+        let path = directory.path + "/r.sock"
+        let server = try await APIServer.bind(socket: path, metrics: nil, node: FakeNode())
+        #expect(access(path, F_OK) != 0)
+        await server.close()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
+    }
+
     @Test("a second agent is refused, and the first goes on") func second() async throws {
         try await serving { client, node, path async throws in
             let error = await #expect(throws: OperationError.self) {
@@ -109,6 +120,7 @@ import Testing
         }
         close(dead)
         let server = try await APIServer.bind(socket: path, metrics: nil, node: FakeNode())
+        try server.publish()
         #expect(try await APIClient(socket: path).status().node == "fake")
         await server.close()
 

@@ -10,6 +10,7 @@ import Testing
         let directory = TemporaryDirectory()
         let node = FakeNode()
         let server = try await APIServer.bind(socket: directory.path + "/r.sock", metrics: nil, node: node)
+        try server.publish()
         do {
             try await body(directory.path + "/r.sock", node)
         } catch {
