@@ -129,6 +129,9 @@ public struct Documents: Hashable, Sendable {
             if let v4 = address?.v4, !v4.isUnicast {
                 section.problem("\(v4) is no address that a service can have", "address")
             }
+            if let v4 = address?.v4, let vips = networks.first(where: { $0.id == network })?.vips, vips.contains(v4) {
+                section.problem("\(v4) lies in the VIP range \(vips), which is the mesh's own", "address")
+            }
             guard let address, let port else { return nil }
             return InstanceID(network: network, address: address, port: UInt16(port), proto: proto)
         }

@@ -91,7 +91,11 @@ extension Fleet {
     /// The verdict of what is known now. Its evidence keeps the time at which it was first so.
     mutating func judge(_ id: InstanceID, at now: Instant) {
         guard let instance = instances[id] else { return }
-        let names = Set(instance.holders.lazy.filter { !$0.foreign }.map(\.service.name)).sorted()
+        // What carries it already is not made a container's by a further name that its guest gives it.
+        let names =
+            instance.carried
+            ? [instance.service.name]
+            : Set(instance.holders.lazy.filter { !$0.foreign }.map(\.service.name)).sorted()
         var judgement = Classifier.judge(
             id, services: names, heard: instance.heard, containers: containerList,
             probe: settings.probing ? instance.probe : .notSent("probing is switched off"),

@@ -5,7 +5,8 @@ import Testing
 
 @Suite("Declared documents") struct DocumentsTests {
     let networks = [
-        Config.Network(name: "default", id: NetworkID(0)), Config.Network(name: "blue", id: NetworkID(7)),
+        Config.Network(name: "default", id: NetworkID(0), vips: IPv4Prefix("10.99.0.0/24")),
+        Config.Network(name: "blue", id: NetworkID(7)),
     ]
 
     func problems(_ text: String) -> [String] {
@@ -72,6 +73,7 @@ import Testing
                 "kind: Service\nname: a\ninstances: [{address: 127.0.0.1, port: 1}]",
                 "no address that a service can have"
             ),
+            ("kind: Service\nname: a\ninstances: [{address: 10.99.0.1, port: 1}]", "lies in the VIP range 10.99.0.0/24"),
             (
                 "kind: Service\nname: a\ninstances: [{address: 10.0.0.1, port: 1}, {address: 10.0.0.1, port: 1}]",
                 "given twice"

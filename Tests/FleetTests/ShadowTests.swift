@@ -56,6 +56,21 @@ import Testing
         #expect(lab.backends("web") == [a: .live])
     }
 
+    @Test("a guest does not shed rules by a second name that is on the container list") func listedName() throws {
+        let mixed = Place(port: tap0.port, role: .mixed, mac: tap0.mac)
+        var lab = Lab(ports: [mixed])
+        lab.machines = [a: mixed]
+        lab.apply(lab.fleet.containers(try ContainerList(parsing: "service checkout"), at: lab.now))
+        lab.hear(consul("web", id: "w"), on: mixed)
+        lab.deny("web")
+        lab.hear(consul("checkout", id: "c"), on: mixed)
+        #expect(lab.backends("web") == [a: .live])
+        lab.hear(consul("checkout", id: "d", port: 81), on: mixed)
+        #expect(lab.state(a, 81) == .container)
+        lab.apply(lab.fleet.containers(try ContainerList(parsing: "service web"), at: lab.now))
+        #expect(lab.state(a) == .container)
+    }
+
     @Test("the operator's container list does take the policy off: containers are not ours") func listed() {
         var lab = Lab()
         lab.hear(consul("web", id: "w"))
