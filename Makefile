@@ -3,7 +3,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-CLANG := $(shell dirname "$$(readlink -f "$$(command -v swift)")")/clang
+# sudo has a PATH of its own: /opt/swift and /usr/local are looked at, too.
+SWIFT := $(firstword $(wildcard $(shell command -v swift) /opt/swift/usr/bin/swift /usr/local/swift/usr/bin/swift))
+ifneq ($(SWIFT),)
+export PATH := $(PATH):$(dir $(SWIFT))
+endif
+# The toolchain's own clang has the BPF back end.
+CLANG := $(dir $(shell readlink -f "$(SWIFT)"))clang
 ARCH_INCLUDE := /usr/include/$(shell uname -m)-linux-gnu
 BPF_OBJECTS := .build/bpf/port.bpf.o .build/bpf/proxy.bpf.o
 BPF_HEADERS := $(wildcard BPF/lib/*.h BPF/include/remora/*.h)
@@ -14,7 +20,7 @@ REMORA := .build/release/remora
 SWIFT_SOURCES := Package.swift Sources Tests
 C_SOURCES = $(shell git ls-files 'BPF/*.c' 'BPF/*.h')
 
-.PHONY: help deps deps-check bpf build check test demo bench fmt clean
+.PHONY: help deps toolchain bpf build check test demo bench fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | column -ts $$'\t'
@@ -22,16 +28,20 @@ help: ## this list
 deps: ## install the Debian packages that building, the demo and the tests need (root)
 	@deploy/install-deps.sh
 
-.build/bpf/%.bpf.o: BPF/%.bpf.c $(BPF_HEADERS)
+toolchain:
+	@[ -n "$(SWIFT)" ] || { echo "no Swift toolchain found: install Swift 6.1 or later and put its" \
+		"usr/bin into PATH (with sudo: sudo env PATH=\"\$$PATH\" make ...)" >&2; exit 1; }
+
+.build/bpf/%.bpf.o: BPF/%.bpf.c $(BPF_HEADERS) | toolchain
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_FLAGS) -c $< -o $@
 
 bpf: $(BPF_OBJECTS) ## compile the BPF programs
 
-build: $(BPF_OBJECTS) ## build .build/release/remora
+build: toolchain $(BPF_OBJECTS) ## build .build/release/remora
 	swift build -c release --product remora
 
-check: ## format, warnings, imports between rooms: quick, changes nothing
+check: toolchain ## format, warnings, imports between rooms: quick, changes nothing
 	@.ci/check
 
 test: deps build ## every test; without root it says what it skips
