@@ -43,8 +43,8 @@ extension Engine {
             let applied = try plane.apply(spec)
             noteAddresses(of: spec)
             alarms.clear("proxy \(spec.id)")
-            if applied == .unchanged { return }
             fleet.loaded(spec.id, at: now)
+            if applied == .unchanged { return }
             let waited = readiness.carries(spec, at: NodeClock.monotonic)
             log.info(
                 "proxy \(spec.id) \(applied.words)",
