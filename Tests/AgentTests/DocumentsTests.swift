@@ -73,7 +73,10 @@ import Testing
                 "kind: Service\nname: a\ninstances: [{address: 127.0.0.1, port: 1}]",
                 "no address that a service can have"
             ),
-            ("kind: Service\nname: a\ninstances: [{address: 10.99.0.1, port: 1}]", "lies in the VIP range 10.99.0.0/24"),
+            (
+                "kind: Service\nname: a\ninstances: [{address: 10.99.0.1, port: 1}]",
+                "lies in the VIP range 10.99.0.0/24"
+            ),
             (
                 "kind: Service\nname: a\ninstances: [{address: 10.0.0.1, port: 1}, {address: 10.0.0.1, port: 1}]",
                 "given twice"
