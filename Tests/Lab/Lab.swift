@@ -40,7 +40,7 @@ public final class Lab: Sendable {
     /// Beside the build's other products, found from this source file; the lab's caches are there, too.
     public static let cache = sourceRoot + "/.build/lab"
     public static let defaultLogRoot = cache + "/logs"
-    static let sourceRoot = URL(fileURLWithPath: #filePath)
+    public static let sourceRoot = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
 
     /// Removes everything, and returns when it is gone.

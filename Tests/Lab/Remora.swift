@@ -11,13 +11,21 @@ public final class Remora: Sendable {
         public var mixedRoles = false
         public var proxiesPer = "service"
         public var drain = "30s"
+        public var restoreGrace = "10s"
+        public var logLevel = "info"
+        /// Keys of the section `flows`, like "max: 1024".
+        public var flows = ""
         /// Lines of the list of container services.
         public var containers: [String] = []
+        /// Words that run the agent with less than root has, like `setpriv`; the command line has all of it.
+        public var launcher: [String] = []
         public init() {}
     }
     public let node: String
     public let configuration: String
     public var pins: String { "/sys/fs/bpf/remora/\(node)" }
+    public var journal: String { "\(nic.lab.directory)/\(node).state/journal" }
+    private let launcher: [String]
     private let binary: String
     private let nic: Namespace
     private let process = Mutex<Child?>(nil)
@@ -31,6 +39,7 @@ public final class Remora: Sendable {
         guard access(binary, X_OK) == 0 else { throw Failure("no program \(binary): build it first") }
         self.binary = binary
         self.nic = nic
+        launcher = settings.launcher
         node = nic.lab.unique(nic.lab.token)
         let directory = nic.lab.directory
         let list = try nic.lab.file("\(node).containers", settings.containers.joined(separator: "\n") + "\n")
@@ -47,6 +56,7 @@ public final class Remora: Sendable {
             forwarding: \(settings.forwarding)
             state: \(directory)/\(node).state
             socket: \(directory)/\(node).sock
+            logLevel: \(settings.logLevel)
             ports:
               - {match: "up*", role: \(role("uplink")), answerARP: true}
               - {match: "vm*", role: \(role("vm"))}
@@ -57,7 +67,8 @@ public final class Remora: Sendable {
               - {kind: etcd, port: 2379}
               - {kind: consul, port: 8500}
             containers: {file: \(list)}
-            proxies: {per: \(settings.proxiesPer), drain: \(settings.drain)}
+            proxies: {per: \(settings.proxiesPer), drain: \(settings.drain), restoreGrace: \(settings.restoreGrace)}
+            flows: {\(settings.flows)}
             probe: {enabled: true}
 
             """
@@ -65,7 +76,7 @@ public final class Remora: Sendable {
 
     /// Runs the agent; returns when its socket answers.
     public func start() throws {
-        let child = try nic.start([binary, "agent", "--config", configuration], as: "agent")
+        let child = try nic.start(launcher + [binary, "agent", "--config", configuration], as: "agent")
         process.withLock { $0 = child }
         try wait(for: "the agent to answer", limit: .seconds(20), seen: child.lastWords) {
             guard child.isRunning else { throw Failure("the agent ended at once:\n\(child.lastWords)") }
@@ -73,9 +84,10 @@ public final class Remora: Sendable {
         }
     }
 
-    /// A second agent on the same node and ports. - Returns: how it ended. - Throws: a Failure if it does not end.
-    public func startAnother() throws -> Outcome {
-        try run([binary, "agent", "--config", configuration], in: nic, limit: .seconds(20))
+    /// Starts the agent where it must refuse to run, beside another or without what it needs.
+    /// - Returns: how it ended. - Throws: a Failure if it does not end.
+    public func startInVain() throws -> Outcome {
+        try run(launcher + [binary, "agent", "--config", configuration], in: nic, limit: .seconds(20))
     }
 
     private func running() throws -> Child {
@@ -131,13 +143,13 @@ extension Remora {
         } ?? .null
     }
 
-    /// Waits until a service has a proxy with this many live instances. - Returns: its VIP.
+    /// Waits until a service has a loaded proxy with this many live instances. - Returns: its VIP.
     @discardableResult
     public func waitForProxy(of name: String, live: Int, limit: Duration = .seconds(15)) throws -> Endpoint {
         var last = JSON.null
         return try wait(for: "a proxy of \(name) with \(live) live", limit: limit, seen: "\(last)") {
             last = try service(name)
-            guard last["proxy"].string != nil, last["live"].number == Double(live) else { return nil }
+            guard last["state"].string == "live", last["live"].number == Double(live) else { return nil }
             return Endpoint(text: last["vip"].string ?? "")
         }
     }

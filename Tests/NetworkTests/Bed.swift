@@ -1,3 +1,4 @@
+import Foundation
 import Lab
 import Testing
 
@@ -30,6 +31,8 @@ final class Bed {
         registry = try site.addRegistry()
         alice = try site.addClient("alice", address: Self.aliceAddress)
         bob = try site.addClient("bob", address: "10.88.0.12")
+        var settings = settings
+        if Self.keepsLogs { settings.logLevel = "debug" }
         remora = try Remora(settings, on: site.nic)
         for number in 0..<machines { try addMachine(number + 1) }
         if start { try remora.start() }
@@ -41,7 +44,13 @@ final class Bed {
         try self.init(machines: machines, settings: settings)
     }
 
-    deinit { lab.tearDown() }
+    /// REMORA_KEEP_LOGS in the environment: the agent tells all, and what the programs said stays, in `lab.logs`.
+    private static let keepsLogs = ProcessInfo.processInfo.environment["REMORA_KEEP_LOGS"] != nil
+
+    deinit {
+        if Self.keepsLogs { lab.keepLogs() }
+        lab.tearDown()
+    }
 
     @discardableResult
     func addMachine(_ number: Int) throws -> Machine {

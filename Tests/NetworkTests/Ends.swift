@@ -71,7 +71,7 @@ extension Networks {
     func second() throws {
         let bed = try Bed()
         let vip = try bed.meshWeb()
-        let outcome = try bed.remora.startAnother()
+        let outcome = try bed.remora.startInVain()
         #expect(outcome.code != 0)
         #expect(!outcome.errors.isEmpty)
         #expect(try bed.pages(10, from: bed.alice, at: vip).values.reduce(0, +) == 10)
