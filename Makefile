@@ -16,6 +16,8 @@ BPF_HEADERS := $(wildcard BPF/lib/*.h BPF/include/remora/*.h)
 BPF_FLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu23 -Wall -Wextra -Wno-unused-parameter -Werror \
 	-IBPF -IBPF/include -I$(ARCH_INCLUDE)
 REMORA := .build/release/remora
+# Swift's own libraries inside: a NIC needs the one file, and Debian's libbpf1, libmnl0 and zlib1g.
+RELEASE := -c release --static-swift-stdlib
 # Whole sections of the package are C or BPF: swift-format looks at Swift alone.
 SWIFT_SOURCES := Package.swift Sources Tests
 C_SOURCES = $(shell git ls-files 'BPF/*.c' 'BPF/*.h')
@@ -39,7 +41,7 @@ toolchain:
 bpf: $(BPF_OBJECTS) ## compile the BPF programs
 
 build: toolchain $(BPF_OBJECTS) ## build .build/release/remora
-	swift build -c release --product remora
+	swift build $(RELEASE) --product remora
 
 check: toolchain ## format, warnings, imports between rooms: quick, changes nothing
 	@.ci/check
@@ -48,11 +50,11 @@ test: deps build ## every test; without root it says what it skips
 	@.ci/test
 
 demo: deps build ## the main job, end to end, in a lab of its own (root)
-	swift build -c release --product remora-demo
+	swift build $(RELEASE) --product remora-demo
 	.build/release/remora-demo --remora $(REMORA) $(DEMO)
 
 bench: deps build ## what it costs: against the bare bridge and nftables, and by the packet (root)
-	swift build -c release --product remora-bench-lab
+	swift build $(RELEASE) --product remora-bench-lab
 	mkdir -p bench-results
 	$(REMORA) bench -o json > bench-results/cost.json
 	.build/release/remora-bench-lab --remora $(REMORA) $(BENCH)

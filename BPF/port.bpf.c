@@ -1,6 +1,7 @@
 /* The port program: on every port, ingress and egress. Parses, copies registry traffic, forwards established flows,
  * and hands first packets to the proxy of the service they are for. */
 #include "lib/arp.h"
+#include "lib/ending.h"
 #include "lib/kernel.h"
 #include "lib/maps.h"
 #include "lib/parse.h"
@@ -32,23 +33,6 @@ static __always_inline bool is_mesh_address(__be32 address, __u16 network)
 	return bpf_map_lookup_elem(&neighbours, &key) || bpf_map_lookup_elem(&vips, &key);
 }
 
-/* Sets a flag in the entry of the connection's other direction. */
-static __always_inline void tell_other(const struct packet *packet, const struct remora_flow *flow, __u8 flag)
-{
-	struct remora_flow_key key = {
-	    .source = flow->destination,
-	    .destination = flow->source,
-	    .source_port = flow->destination_port,
-	    .destination_port = flow->source_port,
-	    .network = packet->key.network,
-	    .protocol = packet->key.protocol,
-	};
-	struct remora_flow *other = bpf_map_lookup_elem(&flows, &key);
-
-	if (other)
-		other->flags |= flag;
-}
-
 /* Keeps the flow's state; tells of its end once. */
 static __always_inline void track(struct __sk_buff *skb, struct packet *packet, struct remora_flow *flow, __u32 hook)
 {
@@ -65,10 +49,11 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 		if (port)
 			__sync_fetch_and_add(&port->half_open, -1);
 	}
-	if ((tcp->fin || tcp->rst) && !(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET))) {
-		flow->flags |= tcp->rst ? REMORA_FLOW_RESET : REMORA_FLOW_FIN;
-		tell_other(packet, flow, tcp->rst ? REMORA_FLOW_RESET : REMORA_FLOW_OTHER_FIN);
-		report_flow(skb, packet, hook, REMORA_EVENT_FLOW_CLOSED, REMORA_FORWARDED, flow);
+	__u8 ends = endings(tcp);
+	if (ends & ~flow->flags) {
+		if (!(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET)))
+			report_flow(skb, packet, hook, REMORA_EVENT_FLOW_CLOSED, REMORA_FORWARDED, flow);
+		note_end(&packet->key, flow, ends);
 	}
 }
 

@@ -2,6 +2,7 @@
  * connection, and again when the service's generation moved: policy, backend, both directions of the flow.
  * Loading costs by the verified instruction: each step has one place, and reasons meet in one exit. */
 #include "lib/balance.h"
+#include "lib/ending.h"
 #include "lib/kernel.h"
 #include "lib/maps.h"
 #include "lib/parse.h"
@@ -233,6 +234,9 @@ static __always_inline void renew(struct __sk_buff *skb, struct decision *decisi
 	known->packets++;
 	known->bytes += skb->len;
 	claim(decision); /* there already, but for a purge that was half done */
+	__u8 ends = endings(decision->packet.tcp);
+	if (ends)
+		note_end(&decision->packet.key, known, ends);
 }
 
 /* May this known flow go on with the backend it has? */

@@ -142,7 +142,10 @@ extension Engine {
         let now = clock.now
         for task in schedule.take(at: now) { run(task, at: now) }
         if let deadline = prober.nextDeadline, deadline <= now { run(prober.advance(at: now)) }
-        if let deadline = fleet.nextDeadline, deadline <= now { perform(fleet.tick(at: now)) }
+        if let deadline = fleet.nextDeadline, deadline <= now {
+            consumeAdverts()  // a keep-alive that waits in the ring came before its lease's end
+            perform(fleet.tick(at: now))
+        }
         giveUpSearches(at: now)
         let next = [schedule.next, prober.nextDeadline, fleet.nextDeadline].compactMap { $0 }.min()
         return next.map { max(.milliseconds(1), $0 - clock.now) }

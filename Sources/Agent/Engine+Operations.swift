@@ -62,6 +62,10 @@ extension Engine: NodeOperations {
         for document in documents {
             switch document {
             case .service(let declared):
+                let dropped = fleet.declarationsInForce.filter {
+                    $0.service == declared.id && !declared.instances.contains($0.instance)
+                }
+                for old in dropped { perform(fleet.undeclared(old.instance, at: clock.now)) }
                 for instance in declared.instances {
                     perform(
                         fleet.declared(

@@ -128,9 +128,15 @@ extension Engine {
                 }
             return ExplanationView(
                 subject: name, summary: explanation.sentences.first ?? "", verdict: judgement?.verdict,
-                evidence: judgement?.evidence ?? [], facts: Array(explanation.sentences.dropFirst()),
+                evidence: judgement?.evidence ?? [], facts: facts(explanation.sentences, beside: judgement),
                 missing: judgement?.missing)
         }
+    }
+
+    /// The evidence and what is missing stand in fields of their own.
+    private func facts(_ sentences: [String], beside judgement: Judgement?) -> [String] {
+        let told = (judgement?.evidence.map(\.sentence) ?? []) + [judgement?.missing].compactMap(\.self)
+        return sentences.dropFirst().filter { sentence in !told.contains { sentence.hasSuffix($0) } }
     }
 
     func verdicts() -> [String: Int] {

@@ -85,5 +85,15 @@ final class Rig {
         try plane.portCounters().first { $0.egress == egress }?.reasons.mapValues(\.packets) ?? [:]
     }
 
+    /// As a pass over the flow table counts them.
+    var openConnections: Int {
+        get throws {
+            plane.restartSweep()
+            while true {
+                if let pass = try plane.sweepFlows() { return pass.open.values.reduce(0, +) }
+            }
+        }
+    }
+
     var flowCount: Int { (try? plane.maps.flows.keys().count) ?? -1 }
 }

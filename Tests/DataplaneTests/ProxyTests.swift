@@ -143,6 +143,28 @@ struct ProxyTests {
         #expect(again.packet?.sourcePort == 5000)
     }
 
+    @Test("a reset after a FIN ends the connection in both directions' entries")
+    func resetAfterFin() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.fin))
+        #expect(try rig.openConnections == 1, "half closed: the server may still speak")
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.reset))
+        #expect(try rig.openConnections == 0)
+    }
+
+    @Test("the last word of a connection counts, even if it is the first after a change of policy")
+    func endAfterChange() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        try rig.plane.apply(
+            Rig.web([Rig.vm1], rules: [.init(action: .deny, source: IPv4Prefix("192.0.2.0/24")!)]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.reset))
+        #expect(try rig.openConnections == 0)
+    }
+
     @Test("a connection older than its proxy is picked up on the VM's own address")
     func pickedUp() throws {
         let rig = try Rig()

@@ -261,6 +261,7 @@ struct remora_service_counter { /* drops: by the service's proxy, under any reas
 	struct remora_counter reverse;
 	__u64 connections;
 	__u64 drops;
+	__u64 pad[2]; /* to a cache line */
 };
 
 /* Index of ring_losses. */
