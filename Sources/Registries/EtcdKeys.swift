@@ -56,8 +56,10 @@ enum EtcdKeys {
 
     /// False where it is not about an endpoint.
     private static func read(_ fields: Fields, into told: inout Advertisement) -> Bool {
-        let names = ["Name", "ServiceName", "Service"].lazy.compactMap { Bounds.name(fields.text($0)) }
-        told.service = names.first
+        let names = ["Name", "ServiceName", "Service"].compactMap { fields.text($0) }.filter { !$0.isEmpty }
+        told.service = names.first.flatMap { Bounds.name($0) }
+        // An absurd name is none of the key's.
+        guard told.service != nil || names.isEmpty else { return false }
         told.id = ["ID", "InstanceID", "UUID"].lazy.compactMap { Bounds.name(fields.text($0)) }.first
         told.tags = fields.texts("Tags")
         told.meta = fields.map("Meta") ?? fields.map("Metadata")

@@ -95,6 +95,12 @@ import Testing
         #expect(talk([Self.put(key, value, lease: lease)]).map(\.summary) == [expected].compactMap { $0 })
     }
 
+    @Test("an absurdly long name is not replaced by the key's") func longName() {
+        let name = String(repeating: "n", count: Bounds.longestName + 1)
+        let value = #"{"Name":"\#(name)","Address":"10.0.0.1","Port":80}"#
+        #expect(talk([Self.put("/services/web/a", value)]).isEmpty)
+    }
+
     @Test("a deletion ends what was put, one or a range, and what its name tells") func deletion() {
         let heard = talk([
             Self.put("/my/web/a", "10.0.0.1:80", lease: "4"), Self.put("/my/web/b", "10.0.0.2:80", lease: "4"),
