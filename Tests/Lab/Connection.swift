@@ -11,7 +11,7 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     }
     public var description: String { "\(address):\(port)" }
 
-    fileprivate var socketAddress: sockaddr_in {
+    var socketAddress: sockaddr_in {
         var result = sockaddr_in()
         result.sin_family = sa_family_t(AF_INET)
         result.sin_port = port.bigEndian

@@ -27,8 +27,14 @@ public final class EtcdServer: Sendable {
     @discardableResult
     public func post(_ path: String, _ json: String, from caller: Namespace) throws -> JSON {
         let text = try call(
-            ["curl", "-sS", "--fail", "--max-time", "10", "-d", json, "http://\(endpoint)/v3/\(path)"], in: caller)
+            ["curl", "-sS", "--fail", "--max-time", "10", "-d", "@-", "http://\(endpoint)/v3/\(path)"], in: caller,
+            input: json)
         return try JSON(parsing: text)
+    }
+
+    /// Stores a value under a key, without a lease.
+    public func put(_ key: String, _ value: String, from caller: Namespace) throws {
+        try post("kv/put", "{\"key\":\"\(Self.encoded(key))\",\"value\":\"\(Self.encoded(value))\"}", from: caller)
     }
 
     /// The keys that begin with `directory`, which ends with a slash.

@@ -101,4 +101,19 @@ extension Networks {
         try bed.remora.delete(document)
         try bed.remora.waitForEnd(of: "silent")
     }
+
+    @Test("a service that registers with Consul is proxied, and goes when it deregisters")
+    func consul() throws {
+        let bed = try Bed(machines: 1)
+        let consul = try ConsulStandIn(in: bed.site.addClient("consul", address: "10.88.0.3"), address: "10.88.0.3")
+        let guest = bed.machines[0].namespace
+        try consul.put(
+            "service/register", "{\"ID\":\"web-1\",\"Name\":\"web\",\"Address\":\"10.88.1.1\",\"Port\":80}", from: guest
+        )
+        let vip = try bed.remora.waitForProxy(of: "web", live: 1)
+        #expect(try bed.pages(5, from: bed.alice, at: vip) == ["web-1": 5])
+        try consul.put("service/deregister/web-1", "", from: guest)
+        try bed.remora.waitForEnd(of: "web")
+        #expect(bed.isSilent(vip, to: bed.alice))
+    }
 }
