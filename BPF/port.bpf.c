@@ -51,7 +51,9 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 	}
 	__u8 ends = endings(tcp);
 	if (ends & ~flow->flags) {
-		if (!(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET)))
+		/* told once: by the client's last word, or by a reset from either side */
+		if ((flow->direction == REMORA_FORWARD || tcp->rst) &&
+		    !(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET)))
 			report_flow(skb, packet, hook, REMORA_EVENT_FLOW_CLOSED, REMORA_FORWARDED, flow);
 		note_end(&packet->key, flow, ends);
 	}
