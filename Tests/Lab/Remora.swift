@@ -15,6 +15,8 @@ public final class Remora: Sendable {
         public var logLevel = "info"
         /// Keys of the section `flows`, like "max: 1024".
         public var flows = ""
+        /// A second network "blue" with the same VIPs, on ports of its own: ub* to the fabric, vb* to VMs.
+        public var hasBlue = false
         /// Lines of the list of container services.
         public var containers: [String] = []
         /// Words that run the agent with less than root has, like `setpriv`; the command line has all of it.
@@ -50,7 +52,7 @@ public final class Remora: Sendable {
 
     private static func text(_ settings: Settings, node: String, directory: String, list: String) -> String {
         func role(_ role: String) -> String { settings.mixedRoles ? "mixed" : role }
-        return """
+        let text = """
             node: \(node)
             mode: \(settings.mode)
             forwarding: \(settings.forwarding)
@@ -72,6 +74,20 @@ public final class Remora: Sendable {
             probe: {enabled: true}
 
             """
+        return settings.hasBlue ? addBlue(to: text) : text
+    }
+
+    private static func addBlue(to text: String) -> String {
+        text.replacing(
+            "networks:\n", with: "networks:\n  - {name: blue, id: 7, vips: \(Site.vips)}\n"
+        ).replacing(
+            "ports:\n",
+            with: """
+                ports:
+                  - {match: "ub*", role: uplink, answerARP: true, network: blue}
+                  - {match: "vb*", role: vm, network: blue}
+
+                """)
     }
 
     /// Runs the agent; returns when its socket answers.

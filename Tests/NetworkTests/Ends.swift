@@ -3,9 +3,14 @@ import Lab
 import Testing
 
 extension Networks {
-    @Test("the agent is killed and started again under traffic: not one request fails", arguments: forwardings)
-    func killed(forwarding: String) throws {
-        let bed = try Bed(forwarding: forwarding)
+    @Test(
+        "the agent is killed and started again under traffic: not one request fails", arguments: forwardings,
+        ["service", "vm"])
+    func killed(forwarding: String, per: String) throws {
+        var settings = Remora.Settings()
+        settings.forwarding = forwarding
+        settings.proxiesPer = per
+        let bed = try Bed(settings: settings)
         let vip = try bed.meshWeb()
         let before = try bed.remora.ask("get", "proxies").array.map { $0["program"] }
         let traffic = Traffic(from: bed.alice, to: vip, pause: .milliseconds(1))

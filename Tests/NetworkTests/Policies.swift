@@ -104,6 +104,23 @@ extension Networks {
         #expect(try Page.read(from: open).body == "web-1")
     }
 
+    @Test("policies that come and go under traffic cost those whom they allow not one request")
+    func replaced() throws {
+        let bed = try Bed()
+        let vip = try bed.meshWeb()
+        let traffic = Traffic(from: bed.bob, to: vip, pause: .milliseconds(1))
+        let policy = Remora.denial(of: "web", from: ["\(Bed.aliceAddress)/32"])
+        for _ in 0..<10 {
+            try bed.remora.apply(policy)
+            #expect(bed.isSilent(vip, to: bed.alice, for: .milliseconds(50)))
+            try bed.remora.delete(policy)
+            #expect(!bed.isSilent(vip, to: bed.alice))
+        }
+        try traffic.waitForAnswers(50)
+        let tally = try traffic.stop()
+        #expect(tally.failed == 0, "\(tally.summary)")
+    }
+
     @Test("a guest does not shed its policy by registering under another name")
     func otherName() throws {
         let bed = try Bed(machines: 1)

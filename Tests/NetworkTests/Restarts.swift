@@ -94,4 +94,41 @@ extension Networks {
         #expect(bed.isSilent(own, to: bed.alice))
         #expect(try bed.pages(3, from: bed.bob, at: own) == ["web-1": 3])
     }
+
+    @Test("a download that runs while the agent is killed and comes back arrives whole", arguments: forwardings)
+    func download(forwarding: String) throws {
+        let bed = try Bed(machines: 1, forwarding: forwarding)
+        let vip = try bed.meshWeb()
+        let file = try bed.lab.file("pages-web-1/bulk", String(repeating: "0123456789abcde\n", count: 1 << 20))
+        let back = "\(bed.lab.directory)/back"
+        let curl = try bed.alice.start(
+            ["curl", "-sS", "--fail", "--limit-rate", "8M", "-o", back, "http://\(vip)/bulk"], as: "curl")
+        try wait(for: "its beginning") { FileManager.default.fileExists(atPath: back) }
+        try bed.remora.kill()
+        try bed.remora.start()
+        try bed.remora.waitForProxy(of: "web", live: 1)
+        #expect(curl.isRunning, "it was over too soon to tell")
+        try curl.waitForEnd(limit: .seconds(30))
+        #expect(curl.exitStatus == 0, "\(curl.lastWords)")
+        #expect(FileManager.default.contentsEqual(atPath: file, andPath: back))
+    }
+
+    @Test("a machine is added and taken away under traffic: not one request fails", arguments: forwardings)
+    func scales(forwarding: String) throws {
+        let bed = try Bed(machines: 1, forwarding: forwarding)
+        let vip = try bed.meshWeb()
+        let traffic = Traffic(from: bed.alice, to: vip, pause: .milliseconds(1))
+        for number in 2...4 {
+            let machine = try bed.addMachine(number)
+            let registration = try bed.register(on: machine)
+            try bed.remora.waitForProxy(of: "web", live: 2)
+            try traffic.waitForAnswers(50)
+            try registration.withdraw()
+            try bed.remora.waitForProxy(of: "web", live: 1)
+            try traffic.waitForAnswers(50)
+        }
+        let tally = try traffic.stop()
+        #expect(tally.failed == 0, "\(tally.summary)")
+        #expect(tally.bodies.count == 4, "\(tally.bodies)")
+    }
 }
