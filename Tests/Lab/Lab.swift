@@ -31,11 +31,16 @@ public final class Lab: Sendable {
         keeper = try Keeper()
         keeper.undo("[ -e \(quoted(logs + "/keep")) ] || rm -rf \(quoted(logs))")
         keeper.undo("rm -rf \(quoted(directory))")
+        // last, when no agent is left that could pin more
+        keeper.undo("rm -rf \(quoted(Self.pins + token)) \(quoted(Self.pins))[0-9]*-\(quoted(token))")
         for path in [directory, logs] {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         }
     }
+
+    /// Where agents pin, a directory for each node.
+    static let pins = "/sys/fs/bpf/remora/"
 
     /// Beside the build's other products, found from this source file; the lab's caches are there, too.
     public static let cache = sourceRoot + "/.build/lab"
@@ -57,9 +62,6 @@ public final class Lab: Sendable {
 
     /// A shell command for the end of the lab, whatever ends it.
     func undo(_ command: String) { keeper.undo(command) }
-
-    /// Pins that an agent with this node name leaves behind.
-    public func removeAtEnd(pinsOf node: String) { undo("rm -rf /sys/fs/bpf/remora/\(quoted(node))") }
 
     /// `name`, then `2-name` and so on: for files and namespaces.
     func unique(_ name: String) -> String {

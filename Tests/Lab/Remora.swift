@@ -25,7 +25,7 @@ public final class Remora: Sendable {
     }
     public let node: String
     public let configuration: String
-    public var pins: String { "/sys/fs/bpf/remora/\(node)" }
+    public var pins: String { Lab.pins + node }
     public var journal: String { "\(nic.lab.directory)/\(node).state/journal" }
     private let launcher: [String]
     private let binary: String
@@ -42,12 +42,11 @@ public final class Remora: Sendable {
         self.binary = binary
         self.nic = nic
         launcher = settings.launcher
-        node = nic.lab.unique(nic.lab.token)
+        node = nic.lab.unique(nic.lab.token)  // the lab removes its pins by this name
         let directory = nic.lab.directory
         let list = try nic.lab.file("\(node).containers", settings.containers.joined(separator: "\n") + "\n")
         configuration = try nic.lab.file(
             "\(node).yaml", Self.text(settings, node: node, directory: directory, list: list))
-        nic.lab.removeAtEnd(pinsOf: node)
     }
 
     private static func text(_ settings: Settings, node: String, directory: String, list: String) -> String {
