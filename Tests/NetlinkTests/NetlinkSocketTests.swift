@@ -39,6 +39,7 @@ import Testing
             try Self.ip("link add up0 type veth peer name vm0")
             try Self.ip("link set up0 up")
             try Self.ip("link set vm0 up")
+            try Self.waitUntilUp(["up0", "vm0"])
             let sender = try FrameSocket(device: PortName("up0"))
             var near = try FrameSocket(device: PortName("up0"))
             var far = try FrameSocket(device: PortName("vm0"))
@@ -50,6 +51,17 @@ import Testing
         #expect(sent.map(\.bytes) == [plain, tagged] && sent.allSatisfy { $0.vlan == nil })
         // the receiving device has taken the tag out
         #expect(come.map(\.bytes) == [plain, plain] && come.map(\.vlan) == [nil, 7] && lost == 0)
+    }
+
+    /// A device takes frames once the kernel has told it so, a little after it was switched on.
+    static func waitUntilUp(_ names: Set<String>) throws {
+        let end = ContinuousClock.now + .seconds(20)
+        while ContinuousClock.now < end {
+            let up = try NetlinkSocket.links().filter { $0.hasCarrier && $0.state == .up }.map(\.name.description)
+            if names.isSubset(of: up) { return }
+            usleep(1000)
+        }
+        throw CommandFailed(command: "wait until \(names) are up")
     }
 
     struct Taken: Sendable {
