@@ -35,7 +35,11 @@ struct Journal: ~Copyable, Sendable {
         let notices: [String]
     }
 
-    deinit { _ = Glibc.close(descriptor) }
+    deinit {
+        // by name: a child that was forked a moment ago has the descriptor until it runs its program
+        _ = flock(descriptor, LOCK_UN)
+        _ = Glibc.close(descriptor)
+    }
 
     /// Opens the journal, or begins one. What is damaged is never thrown away: the file is kept beside under another
     /// name, and a new one holds all that could be read.
