@@ -24,10 +24,13 @@ extension Networks {
         #expect(try bed.pages(10, from: guest.namespace, at: vip) == ["web-1": 10])
     }
 
-    @Test("a service in a real VM behind a tap is proxied; one in a container is not", arguments: forwardings)
-    func realMachine(forwarding: String) throws {
+    @Test(
+        "a service in a real VM behind a tap is proxied; one in a container is not, whether roles are told or mixed",
+        arguments: zip(forwardings, [false, true]))
+    func realMachine(forwarding: String, mixedRoles: Bool) throws {
         var settings = Remora.Settings()
         settings.forwarding = forwarding
+        settings.mixedRoles = mixedRoles
         settings.containers = ["10.88.3.0/24"]
         let bed = try Bed(machines: 0, settings: settings)
         let guest = try bed.site.addVirtualMachine(
