@@ -175,11 +175,8 @@ int port_ingress(struct __sk_buff *skb)
 		return other(skb, &packet, parsed, hook, true);
 	if (port_config.mode != REMORA_MODE_OBSERVE && !opens(packet.tcp)) {
 		struct remora_flow *flow = current_flow(&packet.key);
-		if (flow) {
-			if (flow->flags & REMORA_FLOW_SNIFF)
-				sniff_ipv4(skb, &packet, port_config.slot, false);
+		if (flow)
 			return established(skb, &packet, flow, hook);
-		}
 	}
 	sniff_ipv4(skb, &packet, port_config.slot, false);
 	if (take_probe_answer(skb, &packet, hook))

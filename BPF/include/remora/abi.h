@@ -86,7 +86,6 @@ enum remora_flow_flag {
 	REMORA_FLOW_FIN = 2,	     /* this direction sent its FIN */
 	REMORA_FLOW_RESET = 4,	     /* either direction sent a reset */
 	REMORA_FLOW_SET_MAC = 8,     /* write mac: the frame was sent to the VIP's own */
-	REMORA_FLOW_SNIFF = 16,	     /* the flow is a guest talking to its registry */
 	REMORA_FLOW_PICKED_UP = 32,  /* older than its proxy: no SYN was seen */
 	REMORA_FLOW_REWRITE = 64,    /* addresses or ports change */
 	REMORA_FLOW_OTHER_FIN = 128, /* the other direction sent its FIN */
