@@ -24,6 +24,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.40.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.30.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
     ],
@@ -38,7 +40,13 @@ let package = Package(
         // Pure rooms: no clock, kernel, socket or await inside.
         room("Model", []),
         room("Packets", ["Model"]),
-        room("Registries", ["Model", "Packets", nio("NIOCore"), nio("NIOHTTP1"), nio("NIOEmbedded")]),
+        room(
+            "Registries",
+            [
+                "Model", "Packets", "CZlib", nio("NIOCore"), nio("NIOHTTP1"), nio("NIOEmbedded"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]),
         room("Classifier", ["Model"]),
         room("Policy", ["Model"]),
         room("Fleet", ["Model", "Classifier"]),
