@@ -3,8 +3,9 @@ import Packets
 
 /// Consul's HTTP API (https://developer.hashicorp.com/consul/api-docs): the agent's registrations and TTL checks, and
 /// discovery through health, catalog and agent.
-final class Consul: Dialect {
+final class Consul: HTTPDialect {
     static let name = "consul"
+    static let usualPorts: [UInt16] = [8500]
     /// The status line says it all.
     static let answerBytes = 0
 

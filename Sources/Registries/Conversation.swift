@@ -14,7 +14,7 @@ final class Conversation {
     }
 
     let tuple: FiveTuple
-    let dialect: any Dialect
+    let dialect: any HTTPDialect
     private(set) var isIgnored = false
     /// What came up since it was last taken.
     private(set) var counts = Counts()
@@ -37,7 +37,7 @@ final class Conversation {
     private var errors = 0
 
     /// - Parameter tuple: from the guest to the registry.
-    init(_ tuple: FiveTuple, dialect: any Dialect, limits: Ear.Limits) {
+    init(_ tuple: FiveTuple, dialect: any HTTPDialect, limits: Ear.Limits) {
         self.tuple = tuple
         self.dialect = dialect
         self.limits = limits

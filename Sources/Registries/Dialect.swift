@@ -1,25 +1,108 @@
 internal import Model
+internal import Packets
 
-/// A registry's language over HTTP/1.1: what a request asks for, and what its answer makes of that. One instance serves
-/// one kind of registry and holds what its requests refer back to (leases, checks), bounded.
+/// One registry's language, whatever carries it. One instance serves every registry of its kind and holds what messages
+/// refer back to (leases, checks, sessions), by place and bounded. What it speaks over says which of the protocols
+/// below it conforms to; one may speak over several.
 protocol Dialect: AnyObject {
-    /// As `Advertisement.registry` says it.
+    /// As the configuration names it.
     static var name: String { get }
 
-    /// Bytes of an answer's body that this dialect wants to read.
-    static var answerBytes: Int { get }
+    /// The ports that registries of this kind listen on by default.
+    static var usualPorts: [UInt16] { get }
 
-    /// Does this path belong to the registry's API, whatever it does?
-    func knows(path: ArraySlice<String>) -> Bool
+    init()
 
-    /// What the request asks for; nil where it is nothing that is advertised, or cannot be read.
-    func asked(_ request: HTTPRequest, of registry: RegistryPlace) -> Asked?
-
-    /// What came of it. `answer` is nil where none was seen: then every `accepted` stays nil.
-    func settled(_ asked: Asked, by answer: HTTPAnswer?, of registry: RegistryPlace) -> [Advertisement]
-
-    /// Requests that were this dialect's and could not be read.
+    /// Messages that were this dialect's and could not be read.
     var unreadable: Int { get }
+}
+
+/// A registry's language over plain TCP, in messages of its own.
+protocol StreamDialect: Dialect {
+    /// Does a guest's stream that shows these bytes speak it?
+    ///
+    /// - Parameters:
+    ///   - bytes: of the guest, from the first of a segment on.
+    ///   - isStart: they are the first of the connection; else it is joined in the middle.
+    static func recognizes(_ bytes: ArraySlice<UInt8>, isStart: Bool) -> Recognition
+
+    /// Reads one connection, from what was recognised on.
+    func reader(of connection: FiveTuple) -> any StreamReader
+}
+
+enum Recognition { case yes, no, tooShort }
+
+/// A registry's language in datagrams.
+protocol DatagramDialect: Dialect {
+    /// One datagram, either way. What waits for an answer is told with it, or by `tick`.
+    func hear(_ datagram: Datagram, of registry: RegistryPlace) -> [Told]
+    /// Tells without an answer what has waited for long enough.
+    func tick(at now: Instant) -> [Told]
+    /// When `tick` will have something to tell.
+    var deadline: Instant? { get }
+}
+
+struct Datagram {
+    var bytes: ArraySlice<UInt8>
+    /// Who speaks with the registry. With multicast, the sender.
+    var guest: IPAddress
+    var guestPort: UInt16
+    var fromGuest: Bool
+    var origin: Origin
+}
+
+/// Reads one connection whose bytes were put in order. A chunk of answers comes after the requests that it
+/// acknowledges, as far as they will come.
+protocol StreamReader: AnyObject {
+    func hear(request chunk: TCPStream<Origin>.Chunk) -> [Told]
+    func hear(answer chunk: TCPStream<Origin>.Chunk) -> [Told]
+    /// This many bytes of the guest's will not be seen: go on at a message's beginning.
+    func missed(requestBytes: Int, at now: Instant) -> [Told]
+    func missed(answerBytes: Int, at now: Instant) -> [Told]
+    /// Nothing follows.
+    func ended(_ end: StreamEnd, at now: Instant) -> [Told]
+    /// Tells without an answer what has waited for long enough.
+    func tick(at now: Instant) -> [Told]
+    /// When `tick` will have something to do.
+    var deadline: Instant? { get }
+    /// Bytes held back, roughly.
+    var footprint: Int { get }
+    /// False: nothing is to be heard here any more, the stream need not be copied.
+    var isListening: Bool { get }
+    /// What came up since it was last taken.
+    func takeCounts() -> ReaderCounts
+}
+
+enum StreamEnd {
+    /// The guest's side is finished, the registry's, or both at once by a reset.
+    case guest, registry, reset
+    /// Nobody listens any more, the connection may well go on: nothing is said to have ended.
+    case forgotten
+}
+
+struct ReaderCounts {
+    var messages = 0
+    var parseErrors = 0
+    /// Thrown away until a message began.
+    var skippedBytes = 0
+}
+
+/// An advertisement, and the frame that brought its request.
+struct Told {
+    var advertisement: Advertisement
+    var guest: IPAddress
+    var registry: RegistryPlace
+    var origin: Origin
+    /// When the registry's answer passed, or its absence was accepted.
+    var time: Instant
+}
+
+/// What is to be known of the frame that brought a request.
+struct Origin {
+    var mac: MACAddress
+    /// The caller's tag of the port.
+    var port: UInt32
+    var time: Instant
 }
 
 /// Where a registry stands: what is remembered of one must not be taken for another's.
@@ -27,97 +110,4 @@ struct RegistryPlace: Hashable {
     var network: NetworkID
     var address: IPAddress
     var port: UInt16
-}
-
-/// Advertisements that wait for their answer.
-struct Asked {
-    /// What is said if the registry agrees.
-    var advertisements: [Advertisement]
-    /// What is said instead if a transaction's comparison fails.
-    var otherwise: [Advertisement] = []
-    /// The status line does not tell enough: wait for the answer's body.
-    var needsBody = false
-}
-
-/// A request as dialects read it.
-struct HTTPRequest {
-    var method: String
-    /// Path segments, percent-decoded, without empty ones.
-    var path: [String]
-    var query: [String: String]
-    /// By lower-case name; of repeated ones the first.
-    var headers: [String: String]
-    /// Nil where it was longer than what is read.
-    var body: [UInt8]?
-
-    init(method: String, target: String, headers: [String: String], body: [UInt8]? = []) {
-        self.method = method
-        self.headers = headers
-        self.body = body
-        (path, query) = Self.split(target)
-    }
-
-    /// Long targets are nobody's: one above this length has no path.
-    static let longestTarget = 8192
-
-    private static func split(_ target: String) -> ([String], [String: String]) {
-        guard target.utf8.count <= longestTarget else { return ([], [:]) }
-        var rest = Substring(target)
-        // The absolute form, as sent to proxies (RFC 9112, 3.2.2).
-        if let scheme = rest.firstRange(of: "://"), !rest[..<scheme.lowerBound].contains("/") {
-            rest = rest[scheme.upperBound...]
-            rest = rest.firstIndex(of: "/").map { rest[$0...] } ?? ""
-        }
-        rest = rest.prefix { $0 != "#" }
-        let halves = rest.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        let path = (halves.first ?? "").split(separator: "/").map { decoded($0, plusIsSpace: false) }
-        var query: [String: String] = [:]
-        if halves.count > 1 {
-            for pair in halves[1].split(separator: "&").prefix(64) {
-                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                let name = decoded(parts[0], plusIsSpace: true)
-                if query[name] == nil { query[name] = parts.count > 1 ? decoded(parts[1], plusIsSpace: true) : "" }
-            }
-        }
-        return (path, query)
-    }
-
-    /// Percent-decoding (RFC 3986, 2.1); a stray percent sign stands for itself.
-    private static func decoded(_ text: Substring, plusIsSpace: Bool) -> String {
-        let bytes = Array(text.utf8)
-        guard bytes.contains(UInt8(ascii: "%")) || plusIsSpace && bytes.contains(UInt8(ascii: "+")) else {
-            return String(text)
-        }
-        var result: [UInt8] = []
-        var index = 0
-        while index < bytes.count {
-            if bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count, let high = hex(bytes[index + 1]),
-                let low = hex(bytes[index + 2])
-            {
-                result.append(high << 4 | low)
-                index += 3
-            } else {
-                result.append(plusIsSpace && bytes[index] == UInt8(ascii: "+") ? UInt8(ascii: " ") : bytes[index])
-                index += 1
-            }
-        }
-        return String(decoding: result, as: UTF8.self)
-    }
-
-    private static func hex(_ digit: UInt8) -> UInt8? {
-        switch digit {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
-        default: nil
-        }
-    }
-}
-
-struct HTTPAnswer {
-    var status: Int
-    /// Nil where it was not wanted, is longer than what is read, or compressed.
-    var body: [UInt8]?
-
-    var agrees: Bool { (200..<300).contains(status) }
 }

@@ -86,8 +86,8 @@ public struct Ear: ~Copyable {
     /// Held back in all connections together.
     public private(set) var bytes = 0
     private let limits: Limits
-    private var listening: [UInt16: [(address: IPAddress?, dialect: any Dialect)]] = [:]
-    private var dialects: [any Dialect] = []
+    private var listening: [UInt16: [(address: IPAddress?, dialect: any HTTPDialect)]] = [:]
+    private var dialects: [any HTTPDialect] = []
     private var conversations: LeastRecent<FiveTuple, Conversation>
     private var ignored: [FiveTuple] = []
     private var nextDeadline: Instant?
@@ -99,7 +99,7 @@ public struct Ear: ~Copyable {
         let etcd = EtcdGateway()
         dialects = [consul, etcd]
         for registry in registries {
-            let dialect: any Dialect = registry.kind == .consul ? consul : etcd
+            let dialect: any HTTPDialect = registry.kind == .consul ? consul : etcd
             listening[registry.port, default: []].append((registry.address, dialect))
         }
     }
@@ -167,7 +167,7 @@ public struct Ear: ~Copyable {
 
     private func conversation(
         of ip: IPHeader, _ tcp: TCPHeader, _ network: NetworkID
-    ) -> (FiveTuple, any Dialect, fromGuest: Bool)? {
+    ) -> (FiveTuple, any HTTPDialect, fromGuest: Bool)? {
         let tuple = FiveTuple(
             network: network, source: ip.source, sourcePort: tcp.sourcePort, destination: ip.destination,
             destinationPort: tcp.destinationPort)
@@ -176,13 +176,13 @@ public struct Ear: ~Copyable {
         return nil
     }
 
-    private func dialect(at address: IPAddress, _ port: UInt16) -> (any Dialect)? {
+    private func dialect(at address: IPAddress, _ port: UInt16) -> (any HTTPDialect)? {
         listening[port]?.first { $0.address == nil || $0.address == address }?.dialect
     }
 
     /// The connection's state; nil where there is none and this segment gives no reason to keep one.
     private mutating func talk(
-        _ tuple: FiveTuple, _ dialect: any Dialect, _ tcp: TCPHeader, fromGuest: Bool, at now: Instant,
+        _ tuple: FiveTuple, _ dialect: any HTTPDialect, _ tcp: TCPHeader, fromGuest: Bool, at now: Instant,
         into heard: inout [Heard]
     ) -> Conversation? {
         if let known = conversations.find(tuple) {

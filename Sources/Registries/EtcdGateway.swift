@@ -3,8 +3,9 @@ import Packets
 
 /// etcd v3 through its JSON gateway (https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/): puts, deletions and look-ups
 /// of service keys, leases, and transactions of these. Bytes are base64 there, 64-bit numbers may be text.
-final class EtcdGateway: Dialect {
+final class EtcdGateway: HTTPDialect {
     static let name = "etcd"
+    static let usualPorts: [UInt16] = [2379]
     static let answerBytes = 65_536
 
     private(set) var unreadable = 0

@@ -4,13 +4,6 @@ import NIOEmbedded
 import NIOHTTP1
 import Packets
 
-/// What is to be known of the frame that brought a request.
-struct Origin {
-    var mac: MACAddress
-    var port: UInt32
-    var time: Instant
-}
-
 /// Requests of one stretch of a connection, each with its answer, from a point where both directions stand between two
 /// messages. Anything that breaks the pairing ends the stretch; whoever owns it begins a new one.
 ///
@@ -47,7 +40,7 @@ final class HTTPExchanges {
     private(set) var isDeaf = false
     private(set) var pending: [Exchange] = []
 
-    private let dialect: any Dialect
+    private let dialect: any HTTPDialect
     private let place: RegistryPlace
     private let limits: Ear.Limits
     private let requests: EmbeddedChannel
@@ -62,7 +55,7 @@ final class HTTPExchanges {
     private var requestBytes = 0
     private var answerBytes = 0
 
-    init?(dialect: any Dialect, place: RegistryPlace, limits: Ear.Limits, answersFrom: UInt32?) {
+    init?(dialect: any HTTPDialect, place: RegistryPlace, limits: Ear.Limits, answersFrom: UInt32?) {
         self.dialect = dialect
         self.place = place
         self.limits = limits
