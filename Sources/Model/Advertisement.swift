@@ -33,8 +33,46 @@ public struct Advertisement: Hashable, Sendable, Codable {
     public var addressDefault: String?
     /// Consul: the service that a check belongs to. In heartbeats `id` is the check's own.
     public var serviceId: String?
-    /// Consul: what a check reports, "passing", "warning" or "critical".
+    /// What the registry is told of the instance's health, in its own words: of a Consul check "passing", "warning" or
+    /// "critical", of a Eureka instance "UP", "DOWN", "STARTING", "OUT_OF_SERVICE" or "UNKNOWN".
     public var status: String?
+    /// It replaces what was registered before under the same id.
+    public var update: Bool?
+    /// One of several instances in one request; each is told by itself.
+    public var batch: Bool?
+    public var group: String?
+    public var cluster: String?
+    /// DNS: of an update. Elsewhere a place where instances are near each other.
+    public var zone: String?
+    public var weight: Double?
+    /// DNS: of an SRV record (RFC 2782), lower goes first.
+    public var priority: Int?
+    public var version: String?
+    /// The name that the client gives its machine, whether or not it resolves.
+    public var hostName: String?
+    /// DNS-SD: the first label of the instance's name, unescaped.
+    public var instance: String?
+    /// DNS-SD: the target of the instance's SRV record.
+    public var host: String?
+    /// All of them, where the protocol has several.
+    public var addresses: [String]?
+    /// Eureka: how often the client means to renew.
+    public var renewalIntervalSeconds: Int?
+    /// ZooKeeper: of the node.
+    public var path: String?
+    /// It ends with the client's session or connection.
+    public var ephemeral: Bool?
+    /// The registry appended a number to the name.
+    public var sequential: Bool?
+    /// Which session it hangs on, or which one a heartbeat renews.
+    public var sessionId: String?
+    public var sessionTimeoutMs: Int?
+    /// NATS: what was published to.
+    public var subject: String?
+    /// NATS: names of a service's endpoints.
+    public var endpoints: [String]?
+    /// DNS: the question, name and type.
+    public var query: String?
 
     public init(registry: String, op: Operation) {
         self.registry = registry
