@@ -15,6 +15,8 @@ public struct Advertisement: Hashable, Sendable, Codable {
     public var meta: [String: String]?
     /// How long the registration lives without a heartbeat; 0 or nil: for ever.
     public var ttlSeconds: Int?
+    /// What the protocol defines where the client gave no such time.
+    public var ttlDefaultSeconds: Int?
     /// True: the registry was seen to agree. False: it refused, nothing changed. Nil: its answer was not in view.
     public var accepted: Bool?
     /// Who said it: the source address of the request.

@@ -36,18 +36,62 @@ struct Fields: Decodable {
     func objects(_ name: String) -> [Fields] { value(name) ?? [] }
     func texts(_ name: String) -> [String]? { value(name) }
     func map(_ name: String) -> [String: String]? { value(name) }
+    /// With numbers and truth values as text.
+    func looseMap(_ name: String) -> [String: String]? { (value(name) as LooseMap?)?.values }
     func flag(_ name: String) -> Bool? { value(name) }
 
     /// A number, written as one or as text (protocol buffers write 64-bit numbers so).
     func number(_ name: String) -> Int64? { value(name) ?? text(name).flatMap { Int64($0) } }
     /// A number that is written as one.
     func plainNumber(_ name: String) -> Int64? { value(name) }
+    func real(_ name: String) -> Double? { value(name) }
 
     private func value<Value: Decodable>(_ name: String) -> Value? {
         names[Self.folded(name)].flatMap { try? container.decode(Value.self, forKey: $0) }
     }
 
     private static func folded(_ name: String) -> String { name.lowercased().filter { $0 != "_" } }
+}
+
+/// A JSON object of values that are text, or are taken for text; others are left out.
+struct LooseMap: Decodable {
+    static let most = 1024
+
+    private struct Value: Decodable {
+        let text: String?
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let value = try? container.decode(String.self) {
+                text = value
+            } else if let value = try? container.decode(Bool.self) {
+                text = String(value)
+            } else if let value = try? container.decode(Int64.self) {
+                text = String(value)
+            } else {
+                text = (try? container.decode(Double.self)).map { String($0) }
+            }
+        }
+    }
+
+    let values: [String: String]
+
+    init(from decoder: any Decoder) throws {
+        let all = try decoder.singleValueContainer().decode([String: Value].self)
+        guard all.count <= Self.most else {
+            throw DecodingError.dataCorrupted(
+                DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "too many values"))
+        }
+        values = all.compactMapValues(\.text)
+    }
+
+    /// Nil where the bytes are no JSON object, or out of bounds.
+    init?(_ bytes: some Collection<UInt8>) {
+        guard JSONBounds.admit(bytes), let map = try? JSONDecoder().decode(LooseMap.self, from: Data(bytes)) else {
+            return nil
+        }
+        self = map
+    }
 }
 
 /// What a stranger's JSON may cost: checked in one pass before a decoder sees it.

@@ -57,15 +57,26 @@ struct HTTPRequest {
         rest = rest.prefix { $0 != "#" }
         let halves = rest.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let path = (halves.first ?? "").split(separator: "/").map { decoded($0, plusIsSpace: false) }
-        var query: [String: String] = [:]
-        if halves.count > 1 {
-            for pair in halves[1].split(separator: "&").prefix(64) {
-                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                let name = decoded(parts[0], plusIsSpace: true)
-                if query[name] == nil { query[name] = parts.count > 1 ? decoded(parts[1], plusIsSpace: true) : "" }
-            }
+        return (path, halves.count > 1 ? pairs(halves[1]) : [:])
+    }
+
+    /// Fields of a form in the body (application/x-www-form-urlencoded); empty where the body is none.
+    var form: [String: String] {
+        guard let body, headers["content-type"]?.lowercased().contains("x-www-form-urlencoded") ?? true else {
+            return [:]
         }
-        return (path, query)
+        return Self.pairs(Substring(String(decoding: body, as: UTF8.self)))
+    }
+
+    /// "name=value&name=value"; of repeated names the first counts.
+    private static func pairs(_ text: Substring) -> [String: String] {
+        var pairs: [String: String] = [:]
+        for pair in text.split(separator: "&", maxSplits: 64).prefix(64) {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = decoded(parts[0], plusIsSpace: true)
+            if pairs[name] == nil { pairs[name] = parts.count > 1 ? decoded(parts[1], plusIsSpace: true) : "" }
+        }
+        return pairs
     }
 
     /// Percent-decoding (RFC 3986, 2.1); a stray percent sign stands for itself.

@@ -1,0 +1,53 @@
+import Model
+import Packets
+
+/// How long an instance of Nacos may be silent: said at its registration, not with its beats. Bounded; the longest
+/// unused is forgotten, and its beats then renew it for what is the default.
+struct NacosMemory {
+    private struct Key: Hashable {
+        var place: RegistryPlace
+        var key: String
+    }
+
+    /// After this without a beat it is not healthy any more; after twice that it is deleted.
+    static let defaultTTL = 15
+
+    private var silences = LeastRecent<Key, Int?>(capacity: 16_384)
+
+    /// Gives what is told its key, and to a registration or a beat the time that it may be silent from then on.
+    mutating func settled(_ told: inout Advertisement, in place: RegistryPlace) {
+        guard let key = Self.key(told) else { return }
+        told.key = key
+        let id = Key(place: place, key: key)
+        switch told.op {
+        case .register, .heartbeat:
+            // A persistent instance has no beats: the server looks after it.
+            guard told.ephemeral != false else { return }
+            if let own = Self.ttl(told.meta) {
+                told.ttlSeconds = own
+            } else if told.op == .heartbeat, let known = silences.find(id) {
+                told.ttlSeconds = known
+            }
+            if told.ttlSeconds == nil { told.ttlDefaultSeconds = Self.defaultTTL }
+            if told.accepted != false { _ = silences.set(id, told.ttlSeconds) }
+        case .deregister: if told.accepted != false { _ = silences.remove(id) }
+        default: break
+        }
+    }
+
+    /// By which the server knows an instance: within a namespace, its address, port, group and service. The cluster is
+    /// no part of it. Nil where one of them is missing.
+    static func key(_ told: Advertisement) -> String? {
+        guard let service = told.service, let address = told.address, let port = told.port else { return nil }
+        let group = told.group ?? NacosName.defaultGroup
+        return "\(address)#\(port)#\(group)@@\(service)#\(told.namespace ?? NacosName.defaultNamespace)"
+    }
+
+    /// In whole seconds, rounded up.
+    private static func ttl(_ meta: [String: String]?) -> Int? {
+        guard let text = meta?["preserved.heart.beat.timeout"], let milliseconds = Int64(text),
+            (1...3_200_000_000_000).contains(milliseconds)
+        else { return nil }
+        return Int((milliseconds - 1) / 1000) + 1
+    }
+}
