@@ -9,7 +9,7 @@ final class EtcdGateway: HTTPDialect {
     static let answerBytes = 65_536
 
     private(set) var unreadable = 0
-    private var memory = EtcdMemory()
+    private var memory = LeasedKeys()
 
     private static let versions: Set<String> = ["v3", "v3beta", "v3alpha"]
 
@@ -67,7 +67,11 @@ final class EtcdGateway: HTTPDialect {
             return []
         }
         let lease = Self.leaseID(fields, "lease")
-        guard var told = EtcdKeys.registration(key: key, value: value, hasLease: lease != nil) else { return [] }
+        guard
+            var told = KeyedEndpoints.registration(in: Self.name, key: key, value: value, isMeant: lease != nil)
+        else { return [] }
+        told.key = key
+        if value.count <= Bounds.longestValue { told.value = String(exactly: value) }
         told.leaseId = lease
         return [told]
     }
@@ -75,7 +79,7 @@ final class EtcdGateway: HTTPDialect {
     private func look(_ fields: Fields, _ place: RegistryPlace) -> [Advertisement] {
         guard let key = key(fields) else { return [] }
         let isPrefix = !(EtcdKeys.bytes(fields.text("range_end")) ?? []).isEmpty
-        let name = EtcdKeys.name(key, isPrefix: isPrefix)
+        let name = KeyedEndpoints.name(key, isPrefix: isPrefix)
         var told = Advertisement(registry: Self.name, op: .discover)
         told.key = key
         if name.isRooted {
@@ -97,7 +101,7 @@ final class EtcdGateway: HTTPDialect {
         let known = memory.keys(from: key, to: end, in: place)
         guard known.isEmpty else { return known.map { $0.withdrawn } }
         // Registered before anybody listened: the name is in the key.
-        let name = EtcdKeys.name(key, isPrefix: isPrefix)
+        let name = KeyedEndpoints.name(key, isPrefix: isPrefix)
         guard name.isRooted, name.service != nil else { return [] }
         var told = Advertisement(registry: Self.name, op: .deregister)
         told.service = name.service
@@ -179,7 +183,7 @@ final class EtcdGateway: HTTPDialect {
             if told.accepted == true { memory.granted(told, in: place) }
         case .register:
             told.ttlSeconds = told.leaseId.flatMap { memory.ttl(ofLease: $0, in: place) }
-            if told.accepted != false { memory.put(told, in: place) }
+            if told.accepted != false { memory.put(told, at: told.key, in: place) }
         case .deregister where told.key == nil:
             guard told.accepted != false, let lease = told.leaseId else { break }
             let accepted = told.accepted
@@ -194,19 +198,5 @@ final class EtcdGateway: HTTPDialect {
         default: break
         }
         return [told]
-    }
-}
-
-extension Advertisement {
-    /// The end of what this registered.
-    fileprivate var withdrawn: Advertisement {
-        var told = self
-        told.op = .deregister
-        told.ttlSeconds = nil
-        told.value = nil
-        told.tags = nil
-        told.meta = nil
-        told.accepted = nil
-        return told
     }
 }

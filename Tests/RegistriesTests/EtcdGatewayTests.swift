@@ -166,13 +166,13 @@ import Testing
     }
 
     @Test("what is remembered of leases and keys is bounded") func bounded() throws {
-        var memory = EtcdMemory()
+        var memory = LeasedKeys()
         let place = RegistryPlace(network: NetworkID(0), address: try #require(IPAddress("10.0.0.1")), port: 2379)
         for index in 0..<40_000 {
             var told = Advertisement(registry: "etcd", op: .register)
             told.key = "/services/a/\(index)"
             told.leaseId = "1"
-            memory.put(told, in: place)
+            memory.put(told, at: told.key, in: place)
         }
         #expect(memory.revoked("1", in: place).count == 16_384)
         #expect(memory.revoked("1", in: place) == [])

@@ -1,9 +1,9 @@
 import Model
 import Packets
 
-/// Which keys hang on which lease: a revocation names the lease alone. Bounded; the longest unused is forgotten, and a
+/// Which keys hang on which lease or session: its end names it alone. Bounded; the longest unused is forgotten, and a
 /// key whose registration is forgotten is still known to whoever was told of it.
-struct EtcdMemory {
+struct LeasedKeys {
     private struct Key: Hashable {
         var place: RegistryPlace
         var key: String
@@ -35,8 +35,8 @@ struct EtcdMemory {
         leases.find(LeaseID(place: place, lease: lease))?.ttl
     }
 
-    mutating func put(_ told: Advertisement, in place: RegistryPlace) {
-        guard let key = told.key else { return }
+    mutating func put(_ told: Advertisement, at key: String?, in place: RegistryPlace) {
+        guard let key else { return }
         deleted(key, in: place)
         var kept = told
         // Not needed again, and the longest part.
@@ -83,5 +83,19 @@ struct EtcdMemory {
     private mutating func unbind(_ id: Key, _ told: Advertisement) {
         guard let lease = told.leaseId else { return }
         _ = leases.change(LeaseID(place: id.place, lease: lease)) { $0.keys.remove(id.key) }
+    }
+}
+
+extension Advertisement {
+    /// The end of what this registered.
+    var withdrawn: Advertisement {
+        var told = self
+        told.op = .deregister
+        told.ttlSeconds = nil
+        told.value = nil
+        told.tags = nil
+        told.meta = nil
+        told.accepted = nil
+        return told
     }
 }

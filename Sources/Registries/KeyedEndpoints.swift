@@ -1,0 +1,103 @@
+import Model
+
+/// What a service's key and value look like in stores of keys: etcd, ZooKeeper. There is no standard: this reads what
+/// client libraries and people mostly write, `/services/NAME/ID` with `{"Name", "Address", "Port"}` or `HOST:PORT`.
+enum KeyedEndpoints {
+    /// First path segments under which keys are services, whatever their lease.
+    private static let roots: Set<String> = [
+        "services", "service", "registry", "discovery", "endpoints", "microservices", "upstreams", "backends",
+    ]
+
+    struct Name {
+        var service: String?
+        var id: String?
+        /// It lies under one of the usual roots.
+        var isRooted: Bool
+    }
+
+    /// - Parameter isPrefix: the key stands for all that begin with it.
+    static func name(_ key: String, isPrefix: Bool = false) -> Name {
+        let segments = key.split(separator: "/").prefix(32).map(String.init)
+        let root = segments.dropLast(isPrefix ? 0 : 1).firstIndex { roots.contains($0.lowercased()) }
+        let rest = Array(root.map { segments[($0 + 1)...] } ?? segments[...])
+        let isRooted = root != nil
+        if isPrefix {
+            return Name(service: rest.last.flatMap { Bounds.name($0) }, id: nil, isRooted: isRooted)
+        }
+        let service = rest.count > 1 ? rest[rest.count - 2] : rest.last
+        return Name(
+            service: service.flatMap { Bounds.name($0) }, id: rest.last.flatMap { Bounds.name($0) }, isRooted: isRooted)
+    }
+
+    /// The registration that this value under this key is; nil where it is none.
+    ///
+    /// - Parameter isMeant: what else is known of it says that it is a service. A host and port alone may be anybody's
+    ///   setting: somebody must have meant it so.
+    static func registration(in registry: String, key: String, value: [UInt8], isMeant: Bool) -> Advertisement? {
+        let name = name(key)
+        var told = Advertisement(registry: registry, op: .register)
+        var isNamed = false
+        if let fields = Fields(value) {
+            guard read(fields, into: &told) else { return nil }
+            isNamed = told.service != nil
+        } else {
+            guard value.count <= 1024, let (host, port) = endpoint(String(decoding: value, as: UTF8.self)) else {
+                return nil
+            }
+            told.address = host
+            told.port = port
+        }
+        guard isMeant || name.isRooted || isNamed else { return nil }
+        told.service = told.service ?? name.service
+        told.id = name.id ?? told.id
+        return told.service == nil ? nil : told
+    }
+
+    /// False where it is not about an endpoint.
+    private static func read(_ fields: Fields, into told: inout Advertisement) -> Bool {
+        let names = ["Name", "ServiceName", "Service"].compactMap { fields.text($0) }.filter { !$0.isEmpty }
+        told.service = names.first.flatMap { Bounds.name($0) }
+        // An absurd name is none of the key's.
+        guard told.service != nil || names.isEmpty else { return false }
+        told.id = ["ID", "InstanceID", "UUID"].lazy.compactMap { Bounds.name(fields.text($0)) }.first
+        told.tags = fields.texts("Tags")
+        told.meta = fields.map("Meta") ?? fields.map("Metadata")
+        told.protocol = Bounds.name(fields.text("Protocol") ?? fields.text("Scheme"))
+        let written = ["Address", "Addr", "IP", "Host", "Endpoint"].lazy.compactMap { fields.text($0) }.first
+        let address = written ?? fields.texts("Endpoints")?.first
+        if let address, let (host, port) = endpoint(address) {
+            told.address = host
+            told.port = fields.has("Port") ? Bounds.port(fields.number("Port")) : port
+        } else {
+            told.address = Bounds.address(address)
+            told.port = Bounds.port(fields.number("Port"))
+        }
+        return address != nil || fields.has("Port")
+    }
+
+    /// "10.0.0.1:80", "[fd00::1]:80", "grpc://host:80/path?query".
+    static func endpoint(_ text: String) -> (host: String, port: Int)? {
+        var rest = Substring(text)
+        if let scheme = rest.firstRange(of: "://") { rest = rest[scheme.upperBound...] }
+        rest = rest.prefix { $0 != "/" && $0 != "?" }
+        guard let colon = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: colon)...]) else {
+            return nil
+        }
+        var host = rest[..<colon]
+        if host.hasPrefix("[") && host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        return Bounds.address(String(host)).map { ($0, Int(port)) }
+    }
+}
+
+extension String {
+    /// Nil where the bytes are not UTF-8.
+    init?(exactly bytes: some Collection<UInt8>) {
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard text.utf8.elementsEqual(bytes) else { return nil }
+        self = text
+    }
+}
