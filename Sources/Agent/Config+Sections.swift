@@ -86,13 +86,16 @@ extension Config {
                 inner.missing("kind", RegistryEndpoint.Kind.allCases.map(\.rawValue).joined(separator: ", "))
             }
             guard let kind = inner.choice("kind", of: RegistryEndpoint.Kind.self) else { continue }
-            let registry = RegistryEndpoint(
-                kind: kind, address: inner.value("address", "IP address"),
+            let places = RegistryEndpoint.places(
+                of: [kind], address: inner.value("address", "IP address"),
                 port: inner.integer("port", in: 1...65535).map { UInt16($0) })
-            if let other = registries.first(where: { $0.address == registry.address && $0.port == registry.port }) {
-                inner.problem("port \(registry.port) there is \(other.kind.rawValue)'s already", "kind")
+            for place in places {
+                if let other = registries.first(where: { $0.address == place.address && $0.port == place.port }) {
+                    let kinds = other.kinds.map(\.rawValue).joined(separator: " and ")
+                    inner.problem("port \(place.port) there is \(kinds)'s already", "kind")
+                }
+                registries.append(place)
             }
-            registries.append(registry)
         }
     }
 

@@ -7,7 +7,8 @@ public struct Frame: Sendable, Equatable {
         case arp(ARP)
         /// TCP whole enough to read its header.
         case tcp(IPHeader, TCPHeader)
-        /// IP that carries something else, a later fragment, or a TCP header that is cut short.
+        case udp(IPHeader, UDPHeader)
+        /// IP that carries something else, a later fragment, or a transport header that is cut short.
         case ip(IPHeader)
         case other
     }
@@ -57,6 +58,10 @@ public struct Frame: Sendable, Equatable {
         if case .tcp(let ip, let tcp) = content { (ip, tcp) } else { nil }
     }
 
+    public var udp: (ip: IPHeader, udp: UDPHeader)? {
+        if case .udp(let ip, let udp) = content { (ip, udp) } else { nil }
+    }
+
     private static func content(_ bytes: UnsafeRawBufferPointer, type: UInt16, from offset: Int) -> Content {
         switch type {
         case EtherType.arp: return ARP(bytes, at: offset).map(Content.arp) ?? .other
@@ -64,10 +69,14 @@ public struct Frame: Sendable, Equatable {
             let header =
                 type == EtherType.ipv4 ? IPHeader(version4: bytes, at: offset) : IPHeader(version6: bytes, at: offset)
             guard let header else { return .other }
-            guard header.transport == TransportProtocol.tcp.number, header.fragmentOffset == 0,
-                let tcp = TCPHeader(bytes, in: header.payload)
-            else { return .ip(header) }
-            return .tcp(header, tcp)
+            guard header.fragmentOffset == 0 else { return .ip(header) }
+            switch header.transport {
+            case TransportProtocol.tcp.number:
+                return TCPHeader(bytes, in: header.payload).map { .tcp(header, $0) } ?? .ip(header)
+            case TransportProtocol.udp.number:
+                return UDPHeader(bytes, in: header.payload).map { .udp(header, $0) } ?? .ip(header)
+            default: return .ip(header)
+            }
         default: return .other
         }
     }

@@ -211,7 +211,8 @@ public struct TCPStream<Origin> {
         if holeSince != nil { beginHole(at: now) }
     }
 
-    private mutating func forget() {
+    /// Lets go of what is held back.
+    public mutating func forget() {
         waiting = []
         waitingBytes = 0
         acknowledgedBeyond = nil

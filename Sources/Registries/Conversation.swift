@@ -1,8 +1,7 @@
 import Model
 import Packets
 
-/// One connection of a guest to a registry: both directions put in order, cut into stretches of HTTP that can be
-/// trusted to pair, and what was settled on them.
+/// One connection of a guest to a registry: both directions are put in order, and read by whoever understands them.
 final class Conversation {
     struct Counts {
         var gaps = 0
@@ -13,47 +12,54 @@ final class Conversation {
         var ignoredStreams = 0
     }
 
-    let tuple: FiveTuple
-    let dialect: any HTTPDialect
-    private(set) var isIgnored = false
-    /// What came up since it was last taken.
-    private(set) var counts = Counts()
-
     private typealias Stream = TCPStream<Origin>
-    private let place: RegistryPlace
+
+    private struct Ends {
+        var guest = false
+        var answers = false
+        /// The reader knows that nothing follows from the registry.
+        var registry = false
+    }
+
+    let tuple: FiveTuple
+    private let allowed: AllowedDialects
     private let limits: Ear.Limits
     private var requests: Stream
     private var answers: Stream
-    /// In the order of their answers. Requests go to the last.
-    private var stretches: [HTTPExchanges] = []
-    /// Answers that acknowledge requests which are not in order yet.
+    private var opening = Opening()
+    private var reader: (any StreamReader)?
+    /// Nothing is to be heard here.
+    private var isIgnored = false
+    /// Answers that acknowledge requests which are not in order yet, or that nobody reads yet.
     private var early: [Stream.Chunk] = []
     private var earlyBytes = 0
-    private var answersEnded = false
-    /// The answers' next byte, in order, whatever was done with it.
-    private var answersHeard: UInt32?
-    private var requestBytes = 0
-    private var isFamiliar = false
-    private var errors = 0
+    /// Of answers that nobody read in time.
+    private var droppedBytes = 0
+    private var ends = Ends()
+    private var resetDeadline: Instant?
+    private var counts = Counts()
+    private var told: [Told] = []
 
     /// - Parameter tuple: from the guest to the registry.
-    init(_ tuple: FiveTuple, dialect: any HTTPDialect, limits: Ear.Limits) {
+    init(_ tuple: FiveTuple, allowed: AllowedDialects, limits: Ear.Limits) {
         self.tuple = tuple
-        self.dialect = dialect
+        self.allowed = allowed
         self.limits = limits
-        place = RegistryPlace(network: tuple.network, address: tuple.destination, port: tuple.destinationPort)
         requests = Stream(limits: limits.stream)
         answers = Stream(limits: limits.stream)
     }
 
+    /// Bytes held back, roughly.
     var footprint: Int {
-        requests.waitingBytes + answers.waitingBytes + earlyBytes + stretches.reduce(0) { $0 + $1.footprint }
+        requests.waitingBytes + answers.waitingBytes + earlyBytes + opening.heldBytes + (reader?.footprint ?? 0)
     }
 
     var deadline: Instant? {
-        ([requests.deadline, answers.deadline] + stretches.map(\.deadline)).compactMap { $0 }.min()
+        guard !isIgnored else { return nil }
+        return [requests.deadline, answers.deadline, reader?.deadline, resetDeadline].compactMap { $0 }.min()
     }
 
+    /// What came up since it was last taken.
     func takeCounts() -> Counts {
         defer { counts = Counts() }
         return counts
@@ -69,11 +75,15 @@ final class Conversation {
 
     func hear(
         _ header: TCPHeader, payload: UnsafeRawBufferPointer, fromGuest: Bool, origin: Origin
-    ) -> [HTTPExchanges.Settlement] {
+    ) -> [Told] {
         guard !isIgnored else { return [] }
         let now = origin.time
         var asked: [Stream.Event] = []
         var answered: [Stream.Event] = []
+        if header.flags.contains(.rst), resetDeadline == nil, isPlausible(reset: header, fromGuest: fromGuest) {
+            // Frames that it overtook may still come.
+            resetDeadline = now + limits.resetTimeout
+        }
         if fromGuest {
             requests.take(header, payload: payload, origin: origin, at: now, into: &asked)
             if header.flags.contains(.ack) { answers.acknowledged(header.acknowledged, at: now) }
@@ -84,37 +94,43 @@ final class Conversation {
         requests.wait(segments: 1, at: now, into: &asked)
         answers.wait(segments: 1, at: now, into: &answered)
         process(asked, answered, at: now)
-        if header.flags.contains(.rst) {
-            for stretch in stretches { stretch.hurry(until: now + limits.resetTimeout) }
-        }
-        return takeSettlements()
+        return takeTold()
     }
 
-    func tick(at now: Instant) -> [HTTPExchanges.Settlement] {
+    func tick(at now: Instant) -> [Told] {
+        guard !isIgnored else { return [] }
         var asked: [Stream.Event] = []
         var answered: [Stream.Event] = []
         requests.wait(segments: 0, at: now, into: &asked)
         answers.wait(segments: 0, at: now, into: &answered)
         process(asked, answered, at: now)
-        for stretch in stretches { stretch.tick(at: now) }
-        return takeSettlements()
-    }
-
-    /// It is forgotten: what waits is settled without an answer.
-    func close(at now: Instant) -> [HTTPExchanges.Settlement] {
-        for stretch in stretches { stretch.abandon(at: now) }
-        return takeSettlements()
-    }
-
-    private func takeSettlements() -> [HTTPExchanges.Settlement] {
-        var all = leftOver
-        leftOver = []
-        for stretch in stretches { all += stretch.takeSettlements() }
-        if answersEnded { stretches.removeAll { $0.isDeaf && $0.pending.isEmpty } }
-        while stretches.count > 1, let first = stretches.first, first.isDeaf, first.pending.isEmpty {
-            stretches.removeFirst()
+        read(at: now) { $0.tick(at: now) }
+        if let deadline = resetDeadline, deadline <= now {
+            resetDeadline = nil
+            finish([.reset], at: now)
         }
-        return all
+        return takeTold()
+    }
+
+    /// It is forgotten.
+    ///
+    /// - Parameter isOver: another connection has taken its place, so it has ended, unseen.
+    func close(isOver: Bool, at now: Instant) -> [Told] {
+        finish(isOver || resetDeadline != nil ? [.reset] : [], at: now)
+        return takeTold()
+    }
+
+    private func takeTold() -> [Told] {
+        counts.skippedBytes += opening.takeSkipped()
+        if let new = reader?.takeCounts() { add(new) }
+        defer { told = [] }
+        return told
+    }
+
+    private func add(_ new: ReaderCounts) {
+        counts.messages += new.messages
+        counts.parseErrors += new.parseErrors
+        counts.skippedBytes += new.skippedBytes
     }
 
     // MARK: - Both directions
@@ -124,112 +140,116 @@ final class Conversation {
             switch event {
             case .data(let chunk): hear(request: chunk)
             case .gap(let bytes): requestGap(bytes, at: now)
-            case .end: break
+            case .end:
+                ends.guest = true
+                read(at: now) { $0.ended(.guest, at: now) }
             }
         }
         for event in answered where !isIgnored {
             switch event {
             case .data(let chunk): enqueue(chunk)
             case .gap(let bytes): answerGap(bytes, at: now)
-            case .end: answersEnded = true
+            case .end: ends.answers = true
             }
         }
-        releaseAnswers()
-        if answersEnded && early.isEmpty {
-            for stretch in stretches { stretch.answersEnded(at: now) }
-        }
+        releaseAnswers(at: now)
+        guard ends.answers, early.isEmpty, reader != nil else { return }
+        if !ends.registry { read(at: now) { $0.ended(.registry, at: now) } }
+        ends.registry = true
+        if ends.guest { finish([], at: now) }
+    }
+
+    /// Lets the reader read, if there is one.
+    private func read(at now: Instant, _ body: (any StreamReader) -> [Told]) {
+        guard let reader, !isIgnored else { return }
+        told += body(reader)
+        if !reader.isListening { ignore() }
     }
 
     private func requestGap(_ bytes: Int, at now: Instant) {
         counts.gaps += 1
         counts.skippedBytes += bytes
-        // What was under way is lost. Answers to earlier requests still pair, up to where the next stretch begins.
-        if stretches.last?.isBetweenRequests == false { stretches.last?.abandon(at: now) }
-        requestsBroken = true
+        opening.breakOff()
+        read(at: now) { $0.missed(requestBytes: bytes, at: now) }
     }
 
     private func answerGap(_ bytes: Int, at now: Instant) {
         counts.gaps += 1
         counts.skippedBytes += bytes
-        releaseAnswers(all: true)
-        for stretch in stretches { stretch.abandon(at: now) }
+        releaseAnswers(all: true, at: now)
+        if reader == nil {
+            while !early.isEmpty { dropAnswer() }
+            droppedBytes += bytes
+        }
+        read(at: now) { $0.missed(answerBytes: bytes, at: now) }
+    }
+
+    /// Tells the reader that it is over, and why, and begins anew.
+    private func finish(_ how: [StreamEnd], at now: Instant) {
+        for end in how + [.forgotten] { read(at: now) { $0.ended(end, at: now) } }
+        if let new = reader?.takeCounts() { add(new) }
+        leave()
+    }
+
+    private func leave() {
+        reader = nil
+        counts.skippedBytes += opening.takeSkipped()
+        opening = Opening()
+        early = []
+        earlyBytes = 0
+        droppedBytes = 0
+        ends = Ends()
+    }
+
+    /// Nothing to be heard here: the state goes, and the caller is told to stop copying.
+    private func ignore() {
+        guard !isIgnored else { return }
+        if let new = reader?.takeCounts() { add(new) }
+        leave()
+        requests.forget()
+        answers.forget()
+        counts.ignoredStreams += 1
+        isIgnored = true
+    }
+
+    /// A reset that is off by more than a window is not the connection's (RFC 5961, 3).
+    private func isPlausible(reset header: TCPHeader, fromGuest: Bool) -> Bool {
+        guard let expected = fromGuest ? requests.expected : answers.expected else { return true }
+        return abs(Int(Int32(bitPattern: header.sequence &- expected))) <= 65_535
     }
 
     // MARK: - Requests
 
-    /// The next request begins a new stretch.
-    private var requestsBroken = true
-
     private func hear(request chunk: Stream.Chunk) {
-        requestBytes += chunk.bytes.count
-        // Answers that were lost for one stretch may be found again from the next request on.
-        let mayRestart =
-            stretches.last?.isDeaf == true && stretches.last?.isBetweenRequests == true && chunk.startsSegment
-            && RequestStart.mayBegin(chunk.bytes)
-        if requestsBroken || mayRestart, !restart(at: chunk) { return }
-        guard let stretch = stretches.last else { return }
-        let before = stretch.messages
-        do {
-            try stretch.hear(request: chunk.bytes, from: chunk.origin)
-        } catch {
-            broken(stretch, at: chunk.origin.time)
+        let now = chunk.origin.time
+        guard reader == nil else { return read(at: now) { $0.hear(request: chunk) } }
+        let choice = opening.take(chunk, limits: limits) { bytes, isStart in
+            allowed.choice(bytes, isStart: isStart, of: tuple, limits: limits)
         }
-        counts.messages += stretch.messages - before
-        isFamiliar = isFamiliar || stretch.isFamiliar
-        if !isFamiliar && stretch.hasHead && requestBytes > limits.earlyBytes { ignore(at: chunk.origin.time) }
+        switch choice {
+        case .tooShort: break
+        case .reader(let chosen): begin(chosen, at: now)
+        case .nobody: ignore()
+        case .tls:
+            counts.tlsStreams += 1
+            ignore()
+        }
     }
 
-    /// Begins a stretch if a request begins here; else the bytes are skipped, and a stream that is no HTTP is given up.
-    private func restart(at chunk: Stream.Chunk) -> Bool {
-        guard chunk.startsSegment, RequestStart.mayBegin(chunk.bytes) else {
-            counts.skippedBytes += chunk.bytes.count
-            if chunk.startsSegment && RequestStart.isTLS(chunk.bytes) {
-                counts.tlsStreams += 1
-                ignore(at: chunk.origin.time)
-            } else if chunk.startsStream || (!isFamiliar && requestBytes > limits.joinedBytes) {
-                ignore(at: chunk.origin.time)
-            }
-            return false
-        }
-        guard
-            let stretch = HTTPExchanges(
-                dialect: dialect, place: place, limits: limits, answersFrom: chunk.acknowledged)
-        else { return false }
-        requestsBroken = false
-        if stretches.count >= limits.stretches {
-            let oldest = stretches.removeFirst()
-            oldest.abandon(at: chunk.origin.time)
-            leftOver += oldest.takeSettlements()
-        }
-        // Its first answer went by already, unread: nothing on this stretch can be paired.
-        if let from = chunk.acknowledged, let heard = answersHeard, Int32(bitPattern: heard &- from) > 0 {
-            stretch.abandon(at: chunk.origin.time)
-        }
-        stretches.append(stretch)
-        return true
+    private func begin(_ chosen: any StreamReader, at now: Instant) {
+        let held = opening.held
+        counts.skippedBytes += opening.takeSkipped()
+        opening = Opening()
+        reader = chosen
+        if droppedBytes > 0 { read(at: now) { $0.missed(answerBytes: droppedBytes, at: now) } }
+        droppedBytes = 0
+        // What the registry said before: some speak first.
+        while let answer = early.first, let asked = held.first, isBefore(answer, asked) { releaseFirst() }
+        for chunk in held { read(at: now) { $0.hear(request: chunk) } }
     }
 
-    private var leftOver: [HTTPExchanges.Settlement] = []
-
-    private func broken(_ stretch: HTTPExchanges, at now: Instant) {
-        counts.parseErrors += 1
-        errors += 1
-        stretch.abandon(at: now)
-        requestsBroken = true
-        if errors > limits.parseErrors { ignore(at: now) }
-    }
-
-    /// Nothing to be heard here: the state goes, and the caller is told to stop copying.
-    private func ignore(at now: Instant) {
-        for stretch in stretches {
-            stretch.abandon(at: now)
-            leftOver += stretch.takeSettlements()
-        }
-        counts.ignoredStreams += 1
-        isIgnored = true
-        stretches = []
-        early = []
-        earlyBytes = 0
+    private func isBefore(_ answer: Stream.Chunk, _ request: Stream.Chunk) -> Bool {
+        answer.acknowledged.map { Int32(bitPattern: $0 &- request.sequence) <= 0 } ?? true
     }
 
     // MARK: - Answers
@@ -239,9 +259,13 @@ final class Conversation {
         earlyBytes += chunk.bytes.count
     }
 
-    /// An answer that acknowledges request bytes which are still out of order waits for them.
-    private func releaseAnswers(all: Bool = false) {
-        while let chunk = early.first {
+    /// An answer that acknowledges request bytes which are still out of order waits for them; all wait for a reader.
+    private func releaseAnswers(all: Bool = false, at now: Instant) {
+        guard reader != nil else {
+            while earlyBytes > limits.joinedBytes { dropAnswer() }
+            return
+        }
+        while let chunk = early.first, reader != nil {
             let isEarly: Bool
             if let acknowledged = chunk.acknowledged, let expected = requests.expected {
                 let ahead = Int32(bitPattern: acknowledged &- expected)
@@ -250,67 +274,19 @@ final class Conversation {
                 isEarly = false
             }
             if isEarly && !all && earlyBytes <= limits.stream.waitingBytes { return }
-            early.removeFirst()
-            earlyBytes -= chunk.bytes.count
-            hear(answer: chunk)
+            releaseFirst()
         }
     }
 
-    private func hear(answer chunk: Stream.Chunk) {
-        var bytes = chunk.bytes
-        var sequence = chunk.sequence
-        answersHeard = sequence &+ UInt32(bytes.count)
-        for (index, stretch) in stretches.enumerated() {
-            // Before this stretch: answers to what was not understood.
-            if let from = stretch.answersFrom {
-                let before = Int(Int32(bitPattern: from &- sequence))
-                if before >= bytes.count { return }
-                if before > 0 {
-                    bytes = bytes.dropFirst(before)
-                    sequence = from
-                }
-            }
-            var mine = bytes
-            if index + 1 < stretches.count, let next = stretches[index + 1].answersFrom {
-                mine = bytes.prefix(max(0, Int(Int32(bitPattern: next &- sequence))))
-                bytes = bytes.dropFirst(mine.count)
-                sequence = sequence &+ UInt32(mine.count)
-            } else {
-                bytes = []
-            }
-            if !mine.isEmpty { hear(answer: mine, on: stretch, at: chunk.origin.time) }
-            // All that belongs to this stretch has passed.
-            if bytes.isEmpty { return }
-            stretch.abandon(at: chunk.origin.time)
-        }
+    private func releaseFirst() {
+        let chunk = early.removeFirst()
+        earlyBytes -= chunk.bytes.count
+        read(at: chunk.origin.time) { $0.hear(answer: chunk) }
     }
 
-    private func hear(answer bytes: ArraySlice<UInt8>, on stretch: HTTPExchanges, at now: Instant) {
-        guard !stretch.isDeaf else { return }
-        let before = stretch.messages
-        do {
-            try stretch.hear(answer: bytes, at: now)
-        } catch {
-            counts.parseErrors += 1
-            stretch.abandon(at: now)
-        }
-        counts.messages += stretch.messages - before
-    }
-}
-
-/// What the first bytes of a message tell.
-enum RequestStart {
-    private static let methods = ["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE"]
-        .map { Array("\($0) ".utf8) }
-
-    /// Could an HTTP/1 request begin so? Fewer bytes than a method has are given the benefit of the doubt.
-    static func mayBegin(_ bytes: ArraySlice<UInt8>) -> Bool {
-        !bytes.isEmpty && methods.contains { $0.starts(with: bytes.prefix($0.count)) }
-    }
-
-    /// A TLS record (RFC 8446, 5.1) of any kind.
-    static func isTLS(_ bytes: ArraySlice<UInt8>) -> Bool {
-        guard bytes.count >= 3, let kind = bytes.first else { return false }
-        return (20...23).contains(kind) && bytes[bytes.startIndex + 1] == 3 && bytes[bytes.startIndex + 2] <= 4
+    private func dropAnswer() {
+        let count = early.removeFirst().bytes.count
+        earlyBytes -= count
+        droppedBytes += count
     }
 }

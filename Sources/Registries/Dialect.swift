@@ -59,7 +59,7 @@ protocol StreamReader: AnyObject {
     /// This many bytes of the guest's will not be seen: go on at a message's beginning.
     func missed(requestBytes: Int, at now: Instant) -> [Told]
     func missed(answerBytes: Int, at now: Instant) -> [Told]
-    /// Nothing follows.
+    /// Nothing follows from that side. `.forgotten` comes last, always: what waits is told without an answer.
     func ended(_ end: StreamEnd, at now: Instant) -> [Told]
     /// Tells without an answer what has waited for long enough.
     func tick(at now: Instant) -> [Told]
@@ -110,4 +110,16 @@ struct RegistryPlace: Hashable {
     var network: NetworkID
     var address: IPAddress
     var port: UInt16
+
+    init(network: NetworkID, address: IPAddress, port: UInt16) {
+        self.network = network
+        self.address = address
+        self.port = port
+    }
+
+    /// Where a guest's connection leads to.
+    init(of connection: FiveTuple) {
+        self.init(
+            network: connection.network, address: connection.destination, port: connection.destinationPort)
+    }
 }

@@ -1,28 +1,6 @@
 public import Model
 public import Packets
 
-/// A registry whose traffic is listened to.
-public struct RegistryEndpoint: Hashable, Sendable {
-    public enum Kind: String, Sendable, CaseIterable, Codable {
-        case consul, etcd
-        /// The port that the registry listens on by default.
-        public var defaultPort: UInt16 { self == .consul ? 8500 : 2379 }
-    }
-    public var kind: Kind
-    /// Nil: any address, known by its port alone.
-    public var address: IPAddress?
-    public var port: UInt16
-
-    public init(kind: Kind, address: IPAddress? = nil, port: UInt16? = nil) {
-        self.kind = kind
-        self.address = address
-        self.port = port ?? kind.defaultPort
-    }
-
-    /// Every dialect on its usual port.
-    public static var defaults: [RegistryEndpoint] { Kind.allCases.map { RegistryEndpoint(kind: $0) } }
-}
-
 /// An advertisement, and the frame that brought its request.
 public struct Heard: Sendable, Equatable {
     public var advertisement: Advertisement
@@ -33,6 +11,14 @@ public struct Heard: Sendable, Equatable {
     public var source: IPAddress
     /// When the registry's answer passed, or its absence was accepted.
     public var time: Instant
+}
+
+/// A guest speaks TLS with a registry: what is said there cannot be heard, the registry must be asked instead.
+public struct EncryptedRegistry: Hashable, Sendable {
+    public var network: NetworkID
+    public var address: IPAddress
+    public var port: UInt16
+    public var guest: IPAddress
 }
 
 /// Listens to copies of frames between guests and registries, and tells what was advertised. It knows no clock: every
@@ -86,28 +72,22 @@ public struct Ear: ~Copyable {
     /// Held back in all connections together.
     public private(set) var bytes = 0
     private let limits: Limits
-    private var listening: [UInt16: [(address: IPAddress?, dialect: any HTTPDialect)]] = [:]
-    private var dialects: [any HTTPDialect] = []
+    private let posts: ListeningPosts
     private var conversations: LeastRecent<FiveTuple, Conversation>
     private var ignored: [FiveTuple] = []
+    private var encrypted: [EncryptedRegistry] = []
     private var nextDeadline: Instant?
 
     public init(registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Limits = Limits()) {
         self.limits = limits
         conversations = LeastRecent(capacity: limits.connections)
-        let consul = Consul()
-        let etcd = EtcdGateway()
-        dialects = [consul, etcd]
-        for registry in registries {
-            let dialect: any HTTPDialect = registry.kind == .consul ? consul : etcd
-            listening[registry.port, default: []].append((registry.address, dialect))
-        }
+        posts = ListeningPosts(at: registries)
     }
 
     /// Since the start.
     public var counters: Counters {
         var all = counted
-        for dialect in dialects { all.parseErrors += dialect.unreadable }
+        for dialect in posts.dialects { all.parseErrors += dialect.unreadable }
         return all
     }
 
@@ -123,23 +103,20 @@ public struct Ear: ~Copyable {
         _ bytes: UnsafeRawBufferPointer, vlan: UInt16? = nil, network: NetworkID, source: UInt32, at now: Instant
     ) -> [Heard] {
         counted.frames += 1
-        guard let frame = Frame(bytes, vlan: vlan), let (ip, tcp) = frame.tcp, !ip.isFragment,
-            let (tuple, dialect, fromGuest) = conversation(of: ip, tcp, network)
-        else {
-            counted.otherFrames += 1
-            return []
+        if let frame = Frame(bytes, vlan: vlan) {
+            let origin = Origin(mac: frame.sourceMAC, port: source, time: now)
+            switch frame.content {
+            case .tcp(let ip, let tcp) where !ip.isFragment:
+                let payload = UnsafeRawBufferPointer(rebasing: bytes[tcp.payload])
+                if let heard = hear(tcp, of: ip, payload, network, origin) { return heard }
+            case .udp(let ip, let udp) where !ip.isFragment:
+                let payload = UnsafeRawBufferPointer(rebasing: bytes[udp.payload])
+                if let heard = hear(udp, of: ip, payload, network, origin) { return heard }
+            default: break
+            }
         }
-        var heard: [Heard] = []
-        guard let talk = talk(tuple, dialect, tcp, fromGuest: fromGuest, at: now, into: &heard) else { return heard }
-        let before = talk.footprint
-        let payload = UnsafeRawBufferPointer(rebasing: bytes[tcp.payload])
-        let origin = Origin(mac: frame.sourceMAC, port: source, time: now)
-        let settled = talk.hear(tcp, payload: payload, fromGuest: fromGuest, origin: origin)
-        self.bytes += talk.footprint - before
-        heard += tell(settled, of: talk)
-        if let deadline = talk.deadline { nextDeadline = min(deadline, nextDeadline ?? deadline) }
-        shed(at: now, into: &heard)
-        return heard
+        counted.otherFrames += 1
+        return []
     }
 
     /// Settles what no answer came for, and gives up on segments that will not come. Call it some times a second.
@@ -150,8 +127,12 @@ public struct Ear: ~Copyable {
         for talk in Array(conversations.values) where talk.deadline != nil {
             let before = talk.footprint
             heard += tell(talk.tick(at: now), of: talk)
-            self.bytes += talk.footprint - before
+            bytes += talk.footprint - before
             if let deadline = talk.deadline { next = min(deadline, next ?? deadline) }
+        }
+        for dialect in posts.datagramDialects where dialect.deadline != nil {
+            heard += tell(dialect.tick(at: now))
+            if let deadline = dialect.deadline { next = min(deadline, next ?? deadline) }
         }
         nextDeadline = next
         return heard
@@ -163,35 +144,82 @@ public struct Ear: ~Copyable {
         return ignored
     }
 
-    // MARK: - Connections
-
-    private func conversation(
-        of ip: IPHeader, _ tcp: TCPHeader, _ network: NetworkID
-    ) -> (FiveTuple, any HTTPDialect, fromGuest: Bool)? {
-        let tuple = FiveTuple(
-            network: network, source: ip.source, sourcePort: tcp.sourcePort, destination: ip.destination,
-            destinationPort: tcp.destinationPort)
-        if let dialect = dialect(at: ip.destination, tcp.destinationPort) { return (tuple, dialect, true) }
-        if let dialect = dialect(at: ip.source, tcp.sourcePort) { return (tuple.reversed, dialect, false) }
-        return nil
+    /// Who was found to speak TLS, and with which registry; the same may be named again for another connection.
+    public mutating func takeEncrypted() -> [EncryptedRegistry] {
+        defer { encrypted = [] }
+        return encrypted
     }
 
-    private func dialect(at address: IPAddress, _ port: UInt16) -> (any HTTPDialect)? {
-        listening[port]?.first { $0.address == nil || $0.address == address }?.dialect
+    private mutating func wake(at deadline: Instant?) {
+        if let deadline { nextDeadline = min(deadline, nextDeadline ?? deadline) }
+    }
+
+    // MARK: - Datagrams
+
+    /// Nil where it is to or from nobody who is listened to.
+    private mutating func hear(
+        _ udp: UDPHeader, of ip: IPHeader, _ payload: UnsafeRawBufferPointer, _ network: NetworkID, _ origin: Origin
+    ) -> [Heard]? {
+        // With multicast both ports are the registry's: the sender is the guest then.
+        let fromGuest = posts.at(ip.destination, udp.destinationPort)?.datagrams.isEmpty == false
+        let place =
+            fromGuest
+            ? RegistryPlace(network: network, address: ip.destination, port: udp.destinationPort)
+            : RegistryPlace(network: network, address: ip.source, port: udp.sourcePort)
+        guard let allowed = posts.at(place.address, place.port), !allowed.datagrams.isEmpty else { return nil }
+        let datagram = Datagram(
+            bytes: ArraySlice(payload), guest: fromGuest ? ip.source : ip.destination,
+            guestPort: fromGuest ? udp.sourcePort : udp.destinationPort, fromGuest: fromGuest, origin: origin)
+        counted.messages += 1
+        var heard: [Heard] = []
+        for dialect in allowed.datagrams {
+            heard += tell(dialect.hear(datagram, of: place))
+            wake(at: dialect.deadline)
+        }
+        return heard
+    }
+
+    // MARK: - Connections
+
+    /// Nil where it is to or from nobody who is listened to.
+    private mutating func hear(
+        _ tcp: TCPHeader, of ip: IPHeader, _ payload: UnsafeRawBufferPointer, _ network: NetworkID, _ origin: Origin
+    ) -> [Heard]? {
+        let sent = FiveTuple(
+            network: network, source: ip.source, sourcePort: tcp.sourcePort, destination: ip.destination,
+            destinationPort: tcp.destinationPort)
+        var fromGuest = posts.isStream(at: ip.destination, tcp.destinationPort)
+        let fromRegistry = posts.isStream(at: ip.source, tcp.sourcePort)
+        guard fromGuest || fromRegistry else { return nil }
+        // A guest's own port may be one that registries listen on: whoever opened the connection is the guest.
+        if fromGuest && fromRegistry { fromGuest = conversations.peek(sent.reversed) == nil }
+        let tuple = fromGuest ? sent : sent.reversed
+        guard let allowed = posts.at(tuple.destination, tuple.destinationPort) else { return nil }
+        var heard: [Heard] = []
+        guard let talk = talk(tuple, allowed, tcp, fromGuest: fromGuest, at: origin.time, into: &heard) else {
+            return heard
+        }
+        let before = talk.footprint
+        let told = talk.hear(tcp, payload: payload, fromGuest: fromGuest, origin: origin)
+        bytes += talk.footprint - before
+        heard += tell(told, of: talk)
+        wake(at: talk.deadline)
+        shed(at: origin.time, into: &heard)
+        return heard
     }
 
     /// The connection's state; nil where there is none and this segment gives no reason to keep one.
     private mutating func talk(
-        _ tuple: FiveTuple, _ dialect: any HTTPDialect, _ tcp: TCPHeader, fromGuest: Bool, at now: Instant,
+        _ tuple: FiveTuple, _ allowed: AllowedDialects, _ tcp: TCPHeader, fromGuest: Bool, at now: Instant,
         into heard: inout [Heard]
     ) -> Conversation? {
         if let known = conversations.find(tuple) {
             guard fromGuest, known.isReplaced(by: tcp) else { return known }
-            forget(known, at: now, into: &heard)
+            forget(known, isOver: true, at: now, into: &heard)
             conversations.remove(tuple)
         }
         guard !tcp.payload.isEmpty || tcp.flags.contains(.syn) else { return nil }
-        let talk = Conversation(tuple, dialect: dialect, limits: limits)
+        let talk = Conversation(tuple, allowed: allowed, limits: limits)
         counted.streams += 1
         if let evicted = conversations.set(tuple, talk) {
             counted.evicted += 1
@@ -209,33 +237,31 @@ public struct Ear: ~Copyable {
         }
     }
 
-    private mutating func forget(_ talk: Conversation, at now: Instant, into heard: inout [Heard]) {
+    private mutating func forget(
+        _ talk: Conversation, isOver: Bool = false, at now: Instant, into heard: inout [Heard]
+    ) {
         bytes -= talk.footprint
-        heard += tell(talk.close(at: now), of: talk)
+        heard += tell(talk.close(isOver: isOver, at: now), of: talk)
     }
 
     // MARK: - Telling
 
-    private mutating func tell(_ settled: [HTTPExchanges.Settlement], of talk: Conversation) -> [Heard] {
+    private mutating func tell(_ told: [Told], of talk: Conversation) -> [Heard] {
         count(talk)
-        guard !settled.isEmpty else { return [] }
-        let tuple = talk.tuple
-        let place = RegistryPlace(network: tuple.network, address: tuple.destination, port: tuple.destinationPort)
-        var heard: [Heard] = []
-        for one in settled {
-            for advertisement in talk.dialect.settled(one.asked, by: one.answer, of: place) {
-                var told = advertisement
-                told.sourceIp = tuple.source.description
-                told.registryIp = tuple.destination.description
-                told.registryPort = Int(tuple.destinationPort)
-                heard.append(
-                    Heard(
-                        advertisement: told, network: tuple.network, port: one.origin.port,
-                        sourceMAC: one.origin.mac, source: tuple.source, time: one.time))
-            }
+        return tell(told)
+    }
+
+    private mutating func tell(_ told: [Told]) -> [Heard] {
+        counted.advertisements += told.count
+        return told.map { one in
+            var advertisement = one.advertisement
+            advertisement.sourceIp = one.guest.description
+            advertisement.registryIp = one.registry.address.description
+            advertisement.registryPort = Int(one.registry.port)
+            return Heard(
+                advertisement: advertisement, network: one.registry.network, port: one.origin.port,
+                sourceMAC: one.origin.mac, source: one.guest, time: one.time)
         }
-        counted.advertisements += heard.count
-        return heard
     }
 
     private mutating func count(_ talk: Conversation) {
@@ -248,6 +274,11 @@ public struct Ear: ~Copyable {
         guard new.ignoredStreams > 0 else { return }
         counted.ignoredStreams += new.ignoredStreams
         // Not asked for: then nobody stops copying, and a list that only grows helps no one.
-        if ignored.count < limits.connections { ignored.append(talk.tuple) }
+        let tuple = talk.tuple
+        if ignored.count < limits.connections { ignored.append(tuple) }
+        guard new.tlsStreams > 0, encrypted.count < limits.connections else { return }
+        encrypted.append(
+            EncryptedRegistry(
+                network: tuple.network, address: tuple.destination, port: tuple.destinationPort, guest: tuple.source))
     }
 }

@@ -11,6 +11,8 @@ import Packets
 final class HTTPExchanges {
     struct Exchange {
         var origin: Origin
+        /// Who the path belongs to.
+        var dialect: (any HTTPDialect)?
         /// Nil until the request is whole, and where it asks for nothing that is advertised.
         var asked: Asked?
         var isWhole = false
@@ -22,17 +24,8 @@ final class HTTPExchanges {
         var bytes = 0
     }
 
-    /// A whole request with the answer seen, or with none.
-    struct Settlement {
-        var asked: Asked
-        var answer: HTTPAnswer?
-        var origin: Origin
-        var time: Instant
-    }
-
     /// The answers' sequence number at which the first of them begins; nil: not known, the next that comes.
     let answersFrom: UInt32?
-    private(set) var settlements: [Settlement] = []
     private(set) var messages = 0
     private(set) var hasHead = false
     private(set) var isFamiliar = false
@@ -40,7 +33,8 @@ final class HTTPExchanges {
     private(set) var isDeaf = false
     private(set) var pending: [Exchange] = []
 
-    private let dialect: any HTTPDialect
+    private let dialects: [any HTTPDialect]
+    private let guest: IPAddress
     private let place: RegistryPlace
     private let limits: Ear.Limits
     private let requests: EmbeddedChannel
@@ -54,10 +48,12 @@ final class HTTPExchanges {
     /// Bytes since the last message ended: an upper bound of what the decoders hold.
     private var requestBytes = 0
     private var answerBytes = 0
+    private var told: [Told] = []
 
-    init?(dialect: any HTTPDialect, place: RegistryPlace, limits: Ear.Limits, answersFrom: UInt32?) {
-        self.dialect = dialect
-        self.place = place
+    init?(dialects: [any HTTPDialect], connection: FiveTuple, limits: Ear.Limits, answersFrom: UInt32?) {
+        self.dialects = dialects
+        guest = connection.source
+        place = RegistryPlace(of: connection)
         self.limits = limits
         self.answersFrom = answersFrom
         requests = EmbeddedChannel()
@@ -91,9 +87,10 @@ final class HTTPExchanges {
     }
     var deadline: Instant? { pending.lazy.filter { !$0.isSettled && $0.isWhole }.map(\.deadline).min() }
 
-    func takeSettlements() -> [Settlement] {
-        defer { settlements = [] }
-        return settlements
+    /// What was settled since it was last taken.
+    func takeTold() -> [Told] {
+        defer { told = [] }
+        return told
     }
 
     // MARK: - Requests
@@ -116,9 +113,10 @@ final class HTTPExchanges {
         hasHead = true
         body = []
         bodyIsCut = false
-        isFamiliar =
-            isFamiliar || dialect.knows(path: HTTPRequest(method: "", target: head.uri, headers: [:]).path[...])
-        pending.append(Exchange(origin: origin, deadline: origin.time + limits.answerTimeout))
+        let path = HTTPRequest(method: "", target: head.uri, headers: [:]).path[...]
+        let dialect = dialects.first { $0.knows(path: path) }
+        isFamiliar = isFamiliar || dialect != nil
+        pending.append(Exchange(origin: origin, dialect: dialect, deadline: origin.time + limits.answerTimeout))
         if !isDeaf { answerDecoder.write(data: .head(head)) }
         if pending.count > limits.pendingRequests { abandon(at: origin.time) }
     }
@@ -140,11 +138,7 @@ final class HTTPExchanges {
         }
         messages += 1
         guard let head, let index = pending.indices.last else { return }
-        let names = head.headers.map { ($0.name.lowercased(), $0.value) }
-        let request = HTTPRequest(
-            method: head.method.rawValue, target: head.uri,
-            headers: Dictionary(names, uniquingKeysWith: { first, _ in first }), body: bodyIsCut ? nil : body)
-        pending[index].asked = dialect.asked(request, of: place)
+        pending[index].asked = pending[index].dialect?.asked(request(head), of: place)
         pending[index].isWhole = true
         pending[index].deadline = now + limits.answerTimeout
         pending[index].bytes = pending[index].asked == nil ? 0 : min(requestBytes, limits.bodyBytes)
@@ -154,6 +148,14 @@ final class HTTPExchanges {
         } else {
             settleAnswered(at: now)
         }
+    }
+
+    private func request(_ head: HTTPRequestHead) -> HTTPRequest {
+        let names = head.headers.map { ($0.name.lowercased(), $0.value) }
+        let plain = ContentCoding.plain(body, encoded: head.headers.coding, atMost: limits.bodyBytes)
+        return HTTPRequest(
+            method: head.method.rawValue, target: head.uri,
+            headers: Dictionary(names, uniquingKeysWith: { first, _ in first }), body: bodyIsCut ? nil : plain)
     }
 
     // MARK: - Answers
@@ -185,7 +187,7 @@ final class HTTPExchanges {
                 answerBody = []
                 pending[index].answer = HTTPAnswer(status: Int(head.status.code), body: nil)
             case .body(let buffer):
-                if answerBody.count + buffer.readableBytes <= type(of: dialect).answerBytes {
+                if answerBody.count + buffer.readableBytes <= answerRoom(pending[index]) {
                     answerBody.append(contentsOf: buffer.readableBytesView)
                 } else {
                     answerHead = nil  // too long: its body is not read
@@ -193,13 +195,22 @@ final class HTTPExchanges {
             case .end:
                 messages += 1
                 answerBytes = 0
-                let isPlain = answerHead.map { !$0.headers.contains(name: "content-encoding") } ?? false
-                if isPlain { pending[index].answer?.body = answerBody }
+                if let head = answerHead {
+                    let room = answerRoom(pending[index])
+                    pending[index].answer?.body =
+                        ContentCoding.plain(answerBody, encoded: head.headers.coding, atMost: room)
+                }
                 pending[index].answerIsWhole = true
                 answerBody = []
                 answerHead = nil
             }
         }
+    }
+
+    /// Bytes of the answer's body that are wanted.
+    private func answerRoom(_ exchange: Exchange) -> Int {
+        guard exchange.asked != nil || !exchange.isWhole, let dialect = exchange.dialect else { return 0 }
+        return type(of: dialect).answerBytes
     }
 
     // MARK: - Settling
@@ -218,11 +229,6 @@ final class HTTPExchanges {
         }
     }
 
-    /// The connection was reset: answers on their way may still pass, for this long.
-    func hurry(until deadline: Instant) {
-        for index in pending.indices { pending[index].deadline = min(pending[index].deadline, deadline) }
-    }
-
     private func settleAnswered(at now: Instant) {
         for index in pending.indices where pending[index].isWhole {
             guard pending[index].answer != nil else { break }
@@ -237,8 +243,18 @@ final class HTTPExchanges {
         let answer = pending[index].answer
         guard !pending[index].isSettled || (answer != nil && pending[index].asked != nil) else { return }
         pending[index].isSettled = true
-        guard let asked = pending[index].asked else { return }
+        guard let asked = pending[index].asked, let dialect = pending[index].dialect else { return }
         if answer != nil { pending[index].asked = nil }
-        settlements.append(Settlement(asked: asked, answer: answer, origin: pending[index].origin, time: now))
+        told += dialect.settled(asked, by: answer, of: place).map {
+            Told(advertisement: $0, guest: guest, registry: place, origin: pending[index].origin, time: now)
+        }
+    }
+}
+
+extension HTTPHeaders {
+    /// What was done to the body; nil: nothing.
+    fileprivate var coding: String? {
+        let names = self["content-encoding"]
+        return names.isEmpty ? nil : names.joined(separator: ",")
     }
 }

@@ -102,7 +102,7 @@ import Testing
             ("metrics: localhost:1\n", "no address and port"),
             ("metrics: 127.0.0.1:0\n", "no address and port"),
             ("registries: [{kind: consol}]\n", "unknown value 'consol'; did you mean 'consul'?"),
-            ("registries: [{kind: zookeeper}]\n", "unknown value 'zookeeper' (known: consul, etcd)"),
+            ("registries: [{kind: bonjour}]\n", "unknown value 'bonjour' (known: consul, "),
             ("registries: [{kind: etcd, address: 10.0.0.300}]\n", "'10.0.0.300' is no IP address"),
             ("registries: [{kind: etcd, port: 0}]\n", "'0' is no whole number from 1 to 65535"),
             ("registries: [{kind: etcd}, {kind: consul, port: 2379}]\n", "port 2379 there is etcd's already"),

@@ -223,9 +223,9 @@ import Testing
         Self.talk(&wire)
         let frames = wire.take()
         let other = try #require(IPAddress("10.77.0.3"))
-        var elsewhere = Listening([RegistryEndpoint(kind: .consul, address: other)])
+        var elsewhere = Listening(RegistryEndpoint.places(of: [.consul], address: other))
         #expect(elsewhere.hear(frames) == [] && elsewhere.ear.connections == 0)
-        var here = Listening([RegistryEndpoint(kind: .consul, address: wire.registry)])
+        var here = Listening(RegistryEndpoint.places(of: [.consul], address: wire.registry))
         #expect(here.hear(frames).count > 0)
         // A guest that talks to another guest, and answers itself.
         var forged = Wire()

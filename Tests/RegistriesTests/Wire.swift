@@ -152,3 +152,13 @@ extension Advertisement {
         return ([op.rawValue, service, id, place, leaseId] + [verdict]).compactMap { $0 }.joined(separator: " ")
     }
 }
+
+extension RegistryEndpoint.Kind {
+    static let consul = named("consul")
+    static let etcd = named("etcd")
+
+    static func named(_ name: String) -> Self {
+        guard let kind = Self(rawValue: name) else { preconditionFailure("no dialect is called \(name)") }
+        return kind
+    }
+}
