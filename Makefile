@@ -16,7 +16,7 @@ BPF_HEADERS := $(wildcard BPF/lib/*.h BPF/include/remora/*.h)
 BPF_FLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu23 -Wall -Wextra -Wno-unused-parameter -Werror \
 	-IBPF -IBPF/include -I$(ARCH_INCLUDE)
 REMORA := .build/release/remora
-# Swift's own libraries inside: a NIC needs the one file, and Debian's libbpf1, libmnl0 and zlib1g.
+# Swift's own libraries inside: a NIC needs the one file, and Debian's libbpf1, libmnl0, libxml2 and zlib1g.
 RELEASE := -c release --static-swift-stdlib
 # Whole sections of the package are C or BPF: swift-format looks at Swift alone.
 SWIFT_SOURCES := Package.swift Sources Tests

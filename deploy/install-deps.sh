@@ -2,7 +2,7 @@
 # Installs what Remora is built, shown and tested with. Says what it installs; does nothing where all is there.
 set -euo pipefail
 
-build=(libbpf-dev libelf-dev zlib1g-dev libmnl-dev pkg-config)
+build=(libbpf-dev libelf-dev zlib1g-dev libmnl-dev libxml2-dev pkg-config)
 lab=(iproute2 procps bpftool qemu-system-x86 linux-image-cloud-amd64 busybox-static
 	containernetworking-plugins etcd-server curl ethtool nftables wrk nginx-light iperf3 clang-format)
 

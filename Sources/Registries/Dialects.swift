@@ -7,6 +7,8 @@ enum Dialects {
         [
             Consul.self,
             EtcdGateway.self,
+            Eureka.self,
+            Nacos.self,
         ]
     }
 }
