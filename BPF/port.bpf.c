@@ -146,17 +146,24 @@ static __always_inline int fragment(struct __sk_buff *skb, struct packet *packet
 	return drop(skb, packet, hook, REMORA_MAX_SERVICES, REMORA_DROP_FRAGMENT);
 }
 
-static __always_inline int other(struct __sk_buff *skb, struct packet *packet, enum parsed parsed, __u32 hook,
-				 bool copy)
+static __always_inline int outcome(struct __sk_buff *skb, struct packet *packet, enum parsed parsed, __u32 hook)
 {
-	if (parsed == PARSED_NOT_IPV4) {
-		if (copy)
-			sniff_ipv6(skb, packet, port_config.slot, hook & 1);
+	if (parsed == PARSED_NOT_IPV4)
 		return pass(skb, hook, REMORA_PASS_NOT_IPV4);
-	}
 	if (parsed == PARSED_FRAGMENT)
 		return fragment(skb, packet, hook);
 	return pass(skb, hook, parsed == PARSED_NOT_TCP ? REMORA_PASS_NOT_TCP : REMORA_PASS_UNPARSED);
+}
+
+/* All but TCP over IPv4 and ARP. */
+static __always_inline int other(struct __sk_buff *skb, struct packet *packet, enum parsed parsed, __u32 hook,
+				 bool copy)
+{
+	int verdict = outcome(skb, packet, parsed, hook);
+
+	if (copy)
+		sniff_other(skb, packet, parsed, port_config.slot, hook & 1);
+	return verdict;
 }
 
 SEC("tc")
@@ -178,7 +185,7 @@ int port_ingress(struct __sk_buff *skb)
 		if (flow)
 			return established(skb, &packet, flow, hook);
 	}
-	sniff_ipv4(skb, &packet, port_config.slot, false);
+	sniff_tcp(skb, &packet, port_config.slot, false);
 	if (take_probe_answer(skb, &packet, hook))
 		return TCX_DROP;
 	if (port_config.mode == REMORA_MODE_OBSERVE)
@@ -205,7 +212,7 @@ int port_egress(struct __sk_buff *skb)
 	if (parsed != PARSED_TCP)
 		return other(skb, &packet, parsed, hook, local);
 	if (local)
-		sniff_ipv4(skb, &packet, port_config.slot, true);
+		sniff_tcp(skb, &packet, port_config.slot, true);
 	if (port_config.mode == REMORA_MODE_OBSERVE)
 		return pass(skb, hook, REMORA_PASS_OBSERVED);
 	if (port_config.role == REMORA_ROLE_UPLINK)

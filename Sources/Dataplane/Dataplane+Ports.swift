@@ -198,8 +198,14 @@ extension Dataplane {
     }
 
     private var registryBits: [UInt8] {
-        var bits = [UInt8](repeating: 0, count: 8192)
-        for registry in settings.registries { bits[Int(registry.port >> 3)] |= 1 << (registry.port & 7) }
+        var bits: [UInt8] = []
+        for transport in [TransportProtocol.tcp, .udp] {
+            var ports = [UInt8](repeating: 0, count: 8192)
+            for registry in settings.registries where registry.transports.contains(transport) {
+                ports[Int(registry.port >> 3)] |= 1 << (registry.port & 7)
+            }
+            bits += ports
+        }
         return bits
     }
 

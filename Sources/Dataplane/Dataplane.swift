@@ -17,9 +17,12 @@ public final class Dataplane {
             /// nil: any address.
             public var address: IPAddress?
             public var port: UInt16
-            public init(address: IPAddress?, port: UInt16) {
+            /// By which its traffic is copied.
+            public var transports: Set<TransportProtocol>
+            public init(address: IPAddress?, port: UInt16, transports: Set<TransportProtocol> = [.tcp]) {
                 self.address = address
                 self.port = port
+                self.transports = transports
             }
         }
 

@@ -31,7 +31,7 @@ final class NodeMaps {
     /// Hash of the proxy object: a proxy loaded from another is replaced.
     let build: UInt64
 
-    private static let local = [".rodata", "advert_buffers"]
+    private static let local = [".rodata", "advert_buffers", "fragmented"]
     private static let proxyOwn = ["policy", "backends", "maglev", ".rodata"]
 
     init(directory: PinDirectory, flows capacity: Int, processors: Int) throws(BPFError) {
