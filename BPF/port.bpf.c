@@ -1,6 +1,7 @@
 /* The port program: on every port, ingress and egress. Parses, copies registry traffic, forwards established flows,
  * and hands first packets to the proxy of the service they are for. */
 #include "lib/arp.h"
+#include "lib/carry.h"
 #include "lib/ending.h"
 #include "lib/kernel.h"
 #include "lib/maps.h"
@@ -83,6 +84,14 @@ static __always_inline int established(struct __sk_buff *skb, struct packet *pac
 	return forward(skb, packet, flow);
 }
 
+static __always_inline bool is_to_vip_mac(const struct packet *packet)
+{
+	const __u16 *sent_to = (const void *)packet->eth->h_dest;
+	const volatile __u16 *vip = (const volatile void *)port_config.vip_mac;
+
+	return !((sent_to[0] ^ vip[0]) | (sent_to[1] ^ vip[1]) | (sent_to[2] ^ vip[2]));
+}
+
 static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet, __u32 hook)
 {
 	struct remora_frontend_key key = {
@@ -92,14 +101,20 @@ static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet
 	    .protocol = packet->key.protocol,
 	};
 	struct remora_frontend *frontend = bpf_map_lookup_elem(&frontends, &key);
+	struct remora_decision *decision = the_decision();
 
 	if (!frontend)
 		return pass(skb, hook, REMORA_PASS_NOT_OURS);
 	__u32 slot = frontend->service;
-	skb->cb[1] = hook;
-	skb->cb[2] = packet->key.network;
-	skb->cb[3] = packet->l3 - (void *)packet->eth;
-	bpf_tail_call(skb, &proxies, slot);
+	if (decision) {
+		decision->key = packet->key;
+		decision->frontend = *frontend;
+		decision->hook = hook;
+		decision->l3_offset = packet->l3 - (void *)packet->eth;
+		decision->opens = opens(packet->tcp);
+		decision->to_vip_mac = is_to_vip_mac(packet);
+		bpf_tail_call(skb, &proxies, slot);
+	}
 	/* no policy can be asked: fail closed */
 	return drop(skb, packet, hook, slot, REMORA_DROP_NO_PROXY);
 }
@@ -229,6 +244,20 @@ int port_egress(struct __sk_buff *skb)
 			return established(skb, &packet, flow, hook);
 	}
 	return to_proxy(skb, &packet, hook);
+}
+
+/* The end of a first packet's way, behind its service's proxy. */
+SEC("tc")
+int carry_out(struct __sk_buff *skb)
+{
+	struct opening opening = {.decision = the_decision()};
+
+	if (!opening.decision)
+		return TCX_DROP;
+	if (parse_again(skb, &opening.packet, opening.decision->l3_offset) != PARSED_TCP)
+		return pass(skb, opening.decision->hook, REMORA_PASS_UNPARSED);
+	opening.packet.key.network = opening.decision->key.network;
+	return carry(skb, &opening);
 }
 
 /* Jiffies, the clock of remora_flow.seen, for the agent (BPF_PROG_TEST_RUN): user space cannot read it. */

@@ -21,10 +21,17 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, REMORA_MAX_SERVICES);
+	__uint(max_entries, REMORA_CARRY_OUT + 1);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
 } proxies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct remora_decision);
+} decisions SEC(".maps");
 
 /* What made these maps. No program reads it. */
 struct {
@@ -128,6 +135,14 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
+
+/* This CPU's. No two packets are on their way on one CPU between two programs: a hook runs with softirqs off. */
+static __always_inline struct remora_decision *the_decision(void)
+{
+	__u32 only = 0;
+
+	return bpf_map_lookup_elem(&decisions, &only);
+}
 
 static __always_inline void count_loss(__u32 ring)
 {

@@ -139,6 +139,16 @@ static __always_inline struct remora_flow_key reversed(const struct remora_flow_
 	return reverse;
 }
 
+/* Finalizer of MurmurHash3 over the client's address and port: every bit of both counts. */
+static __always_inline __u32 flow_hash(const struct remora_flow_key *key)
+{
+	__u64 hash = (__u64)key->source << 16 ^ key->source_port ^ (__u64)key->destination_port << 48;
+
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdULL;
+	hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	return hash ^ hash >> 33;
+}
+
 /* The first packet of a connection, and nothing else. */
 static __always_inline bool opens(const struct tcphdr *tcp)
 {

@@ -36,8 +36,8 @@ extension Dataplane {
         let layout = try during("read back proxy \(spec.id)") { () throws(BPFError) in try loaded?.proxy.layout() ?? []
         }
         return try ProxyPlan(
-            spec, slots: spec.services.map { serviceSlots[$0.id] ?? 0 }, layout: layout, vipMAC: vipMAC,
-            build: maps.build, route: { route(to: $0) })
+            spec, slots: spec.services.map { serviceSlots[$0.id] ?? 0 }, layout: layout, build: maps.build,
+            route: { route(to: $0) })
     }
 
     private func bring(_ spec: ProxySpec, to plan: ProxyPlan, since start: ContinuousClock.Instant)

@@ -26,6 +26,8 @@ final class NodeMaps {
     let ingress: ProgramTemplate
     let egress: ProgramTemplate
     let proxy: ProgramTemplate
+    /// Behind every proxy: does what it decided.
+    let carryOut: Program
     let clock: Program
     let empty: Program
     /// Hash of the proxy object: a proxy loaded from another is replaced.
@@ -71,6 +73,8 @@ final class NodeMaps {
             try proxyObject.use(try port.mapDescriptor(name), as: name)
         }
         try proxyObject.load()
+        carryOut = try ProgramTemplate(port, program: "carry_out", own: []).load(name: "carry_out", maps: [:])
+        try proxies.set(UInt32(REMORA_CARRY_OUT), UInt32(bitPattern: carryOut.descriptor.raw))
         proxy = try ProgramTemplate(proxyObject, program: "proxy", own: Self.proxyOwn)
         try nodeVersion(of: port)
     }

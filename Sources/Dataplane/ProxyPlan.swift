@@ -23,7 +23,7 @@ struct ProxyPlan {
 
     /// `layout`: the backends that a loaded proxy holds now. They keep their index: flows point at it.
     init(
-        _ spec: ProxySpec, slots: [UInt32], layout: [remora_backend], vipMAC: MACAddress, build: UInt64,
+        _ spec: ProxySpec, slots: [UInt32], layout: [remora_backend], build: UInt64,
         route: (PortName) -> DeviceRoute?
     ) throws(DataplaneError) {
         guard spec.services.count <= Int(REMORA_MAX_PROXY_SERVICES) else {
@@ -34,7 +34,6 @@ struct ProxyPlan {
         id = spec.id.description
         services = spec.services.map(\.id)
         config.build = build
-        config.vip_mac = vipMAC.octets
         config.service_count = UInt32(slots.count)
         withUnsafeMutableBytes(of: &config.slots) { raw in
             let target = raw.bindMemory(to: UInt32.self)

@@ -7,9 +7,10 @@
 #include <linux/types.h>
 
 /* Raise with every change of a struct below: pinned maps of another version are not adopted. */
-#define REMORA_ABI_VERSION 1
+#define REMORA_ABI_VERSION 2
 
 #define REMORA_MAX_SERVICES 16384 /* slots of proxies, generations and service_counters */
+#define REMORA_CARRY_OUT REMORA_MAX_SERVICES /* slot of proxies behind the services': what carries a decision out */
 #define REMORA_MAX_PORTS 255	  /* slots of port_states; counters has REMORA_MAX_REASONS a port and hook */
 #define REMORA_MAX_REASONS 64
 #define REMORA_MAX_BACKENDS 256		/* of one proxy program */
@@ -198,8 +199,6 @@ struct remora_proxy_config {
 	__u32 service_count;
 	__u32 slots[REMORA_MAX_PROXY_SERVICES]; /* of its services, by index: the agent reads them back */
 	__u64 build;				/* hash of the object it was loaded from: another one is replaced */
-	__u8 vip_mac[6];			/* frames to a VIP are sent to this address */
-	__u16 pad;
 };
 
 /* Value of backends, by index. */
@@ -213,6 +212,21 @@ struct remora_backend {
 	__u8 pad[6];
 };
 _Static_assert(sizeof(struct remora_backend) == 24, "shared with Swift and with pinned maps");
+
+/* Value of decisions: what the programs on a first packet's way hand on. The port program asks, the service's proxy
+ * answers, carry_out does it. */
+struct remora_decision {
+	struct remora_flow_key key;
+	struct remora_frontend frontend;
+	__u32 hook;	 /* port slot * 2 + egress */
+	__u16 l3_offset; /* of the IP header */
+	__u8 opens;	 /* a SYN */
+	__u8 to_vip_mac; /* the frame was sent to the VIP's own address */
+	__u32 reason;	 /* the answer: OPENED, FORWARDED (the known flow goes on), PASS_NOT_OURS, or a drop */
+	__be16 source_port; /* towards the backend, if nothing else holds it */
+	__u16 backend_index;
+	struct remora_backend backend;
+};
 
 enum remora_backend_state {
 	REMORA_BACKEND_FREE,
