@@ -6,7 +6,7 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
+	__uint(max_entries, 1); /* flows.max, set by the agent */
 	__type(key, struct remora_flow_key);
 	__type(value, struct remora_flow);
 } flows SEC(".maps");

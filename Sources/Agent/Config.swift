@@ -81,7 +81,7 @@ public struct Config: Sendable, Hashable {
 
     public struct Flows: Sendable, Hashable {
         /// Entries of the flow table; a connection takes two.
-        public var max: Int = 262_144
+        public var max: Int = Dataplane.Settings.defaultFlowCapacity
         public var idle: Duration = .seconds(3600)
         public var halfOpen: Duration = .seconds(10)
         /// How long a closed connection keeps its ports: no less than a guest's TIME_WAIT.

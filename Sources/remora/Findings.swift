@@ -32,8 +32,10 @@ extension CostReport {
             ["\(load.services)", "\(Self.tenths(load.milliseconds)) ms", "\(Self.tenths(load.kibibytes)) KiB"]
         }
         return Table(packets, paths).rendered(width: nil) + "\n" + Table(services, loads).rendered(width: nil)
-            + "\n\(processors) processors\n"
+            + "\n1,000 flows over 1,000 services cost \(Self.hundredths(servicesRatio)) of what they cost through one.\n"
+            + "\(processors) processors\n"
     }
 
+    private static func hundredths(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
     private static func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
 }
