@@ -1,3 +1,4 @@
+internal import Dataplane
 public import Fleet
 public import Model
 public import Registries

@@ -34,7 +34,7 @@ extension Engine: NodeOperations {
     func flows(from cursor: UInt64?, limit: Int, wait: Duration) async -> FlowPage {
         consumeEvents()
         if wait > .zero, let cursor, cursor == flowLog.next { await nextEvents(within: wait) }
-        return flowLog.page(from: cursor, limit: limit)
+        return flowLog.page(from: cursor, limit: limit, by: clock)
     }
 
     /// Until events come in, or the time is up.

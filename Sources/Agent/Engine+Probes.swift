@@ -109,7 +109,7 @@ extension Engine {
 
     func told(_ event: DataplaneEvent) {
         switch event.kind {
-        case .opened, .closed, .dropped: note(event)
+        case .opened, .closed, .dropped: flowLog.append(event)
         case .probeAnswer: probeAnswered(event)
         case .neighbourChanged: neighbourChanged(event)
         }
@@ -130,23 +130,6 @@ extension Engine {
         if searches.found(host) { plane.unwatch(host.address, in: host.network) }
         let place = Place(port: port, role: rule.role, mac: event.mac)
         perform(fleet.moved(network: host.network, host.address, to: place, at: clock.now))
-    }
-
-    private func note(_ event: DataplaneEvent) {
-        let kind: FlowView.Kind =
-            switch event.kind {
-            case .opened: .opened
-            case .closed: .closed
-            default: .dropped
-            }
-        let hasBackend = event.kind != .dropped
-        flowLog.append(
-            FlowView(
-                cursor: 0, time: clock.instant(monotonic: event.time), kind: kind, reason: Reason.name(event.reason),
-                network: event.flow.network, source: "\(event.flow.source):\(event.flow.sourcePort)",
-                destination: "\(event.flow.destination):\(event.flow.destinationPort)",
-                backend: hasBackend ? "\(event.backend):\(event.backendPort)" : nil,
-                service: event.service?.description, port: event.port?.description))
     }
 }
 

@@ -1,18 +1,17 @@
+internal import Dataplane
 internal import Model
 
-/// The newest flow events, for `remora flows`. Bounded; readers follow by cursor and wait for the next.
+/// The newest flow events, for `remora flows`. Bounded; readers follow by cursor and wait for the next. Events are kept
+/// as they came: two of them come with every connection, and few are ever shown.
 struct FlowLog {
     static let capacity = 8192
-    private var events: [FlowView] = []
+    private var events: [DataplaneEvent] = []
     private var head = 0
     private(set) var next: UInt64 = 0
 
     var first: UInt64 { next - UInt64(events.count) }
 
-    /// Gives the event its cursor.
-    mutating func append(_ event: FlowView) {
-        var event = event
-        event.cursor = next
+    mutating func append(_ event: DataplaneEvent) {
         next += 1
         if events.count < Self.capacity {
             events.append(event)
@@ -23,15 +22,32 @@ struct FlowLog {
     }
 
     /// From `cursor` on, at most `limit`; nil: the newest.
-    func page(from cursor: UInt64?, limit: Int) -> FlowPage {
+    func page(from cursor: UInt64?, limit: Int, by clock: NodeClock) -> FlowPage {
         let wanted = UInt64(max(0, min(limit, events.count)))
         // a cursor of an earlier run of the agent may lie ahead of this one's
         let asked = cursor.map { $0 > next ? first : $0 } ?? next - min(wanted, next)
         let start = max(asked, first)
         let end = min(next, start + wanted)
-        let page = (start..<max(start, end)).map { self[$0] }
+        let page = (start..<max(start, end)).map { FlowView(self[$0], cursor: $0, by: clock) }
         return FlowPage(flows: page, next: end, missed: start - min(asked, start))
     }
 
-    private subscript(cursor: UInt64) -> FlowView { events[(head + Int(cursor - first)) % events.count] }
+    private subscript(cursor: UInt64) -> DataplaneEvent { events[(head + Int(cursor - first)) % events.count] }
+}
+
+extension FlowView {
+    fileprivate init(_ event: DataplaneEvent, cursor: UInt64, by clock: NodeClock) {
+        let kind: Kind =
+            switch event.kind {
+            case .opened: .opened
+            case .closed: .closed
+            default: .dropped
+            }
+        self.init(
+            cursor: cursor, time: clock.instant(monotonic: event.time), kind: kind, reason: Reason.name(event.reason),
+            network: event.flow.network, source: "\(event.flow.source):\(event.flow.sourcePort)",
+            destination: "\(event.flow.destination):\(event.flow.destinationPort)",
+            backend: event.kind == .dropped ? nil : "\(event.backend):\(event.backendPort)",
+            service: event.service?.description, port: event.port?.description)
+    }
 }
