@@ -79,9 +79,13 @@ public struct Ear: ~Copyable {
     private var nextDeadline: Instant?
 
     public init(registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Limits = Limits()) {
+        self.init(posts: ListeningPosts(at: registries), limits: limits)
+    }
+
+    init(posts: ListeningPosts, limits: Limits = Limits()) {
         self.limits = limits
+        self.posts = posts
         conversations = LeastRecent(capacity: limits.connections)
-        posts = ListeningPosts(at: registries)
     }
 
     /// Since the start.

@@ -33,7 +33,7 @@ struct HTTPRequest {
     var query: [String: String]
     /// By lower-case name; of repeated ones the first.
     var headers: [String: String]
-    /// Nil where it was longer than what is read.
+    /// Nil where it was longer than what is read, or cannot be decompressed.
     var body: [UInt8]?
 
     init(method: String, target: String, headers: [String: String], body: [UInt8]? = []) {
@@ -113,7 +113,7 @@ struct HTTPRequest {
 
 struct HTTPAnswer {
     var status: Int
-    /// Nil where it was not wanted, is longer than what is read, or compressed.
+    /// Nil where it was not wanted, is longer than what is read, or cannot be decompressed.
     var body: [UInt8]?
 
     var agrees: Bool { (200..<300).contains(status) }

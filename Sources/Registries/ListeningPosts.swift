@@ -13,14 +13,25 @@ struct ListeningPosts {
 
     init(at registries: [RegistryEndpoint]) {
         var instances: [ObjectIdentifier: any Dialect] = [:]
+        self.init(
+            registries.map { registry in
+                let dialects = registry.kinds.flatMap(\.dialects).map { type in
+                    let dialect = instances[ObjectIdentifier(type)] ?? type.init()
+                    instances[ObjectIdentifier(type)] = dialect
+                    return dialect
+                }
+                return (registry.address, registry.port, dialects)
+            })
+    }
+
+    init(_ posts: [(address: IPAddress?, port: UInt16, dialects: [any Dialect])]) {
         var spoken: [Place: [any Dialect]] = [:]
         var all: [any Dialect] = []
-        for registry in registries {
-            for type in registry.kinds.flatMap(\.dialects) {
-                let id = ObjectIdentifier(type)
-                let dialect = instances[id] ?? type.init()
-                if instances.updateValue(dialect, forKey: id) == nil { all.append(dialect) }
-                let place = Place(address: registry.address, port: registry.port)
+        for post in posts {
+            let place = Place(address: post.address, port: post.port)
+            for dialect in post.dialects {
+                if !all.contains(where: { $0 === dialect }) { all.append(dialect) }
+                // The same place may stand there twice.
                 if spoken[place]?.contains(where: { $0 === dialect }) != true {
                     spoken[place, default: []].append(dialect)
                 }

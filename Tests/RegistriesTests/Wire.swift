@@ -46,8 +46,9 @@ struct Wire {
         }
     }
 
-    mutating func answer(_ text: String) {
-        let bytes = Array(text.utf8)
+    mutating func answer(_ text: String) { answer(bytes: Array(text.utf8)) }
+
+    mutating func answer(bytes: [UInt8]) {
         for start in stride(from: 0, to: bytes.count, by: segment) {
             let part = Array(bytes[start..<min(bytes.count, start + segment)])
             add(fromGuest: false, [.ack, .psh], part)
@@ -69,6 +70,16 @@ struct Wire {
     mutating func registryCloses() {
         add(fromGuest: false, [.ack, .fin], [])
         answered &+= 1
+    }
+
+    mutating func send(datagram text: String, fromGuest: Bool = true) {
+        let datagram = UDPDatagram(
+            sourceMAC: fromGuest ? Self.guestMAC : Self.registryMAC,
+            destinationMAC: fromGuest ? Self.registryMAC : Self.guestMAC, vlan: vlan,
+            source: fromGuest ? guest : registry, destination: fromGuest ? registry : guest,
+            sourcePort: fromGuest ? guestPort : registryPort, destinationPort: fromGuest ? registryPort : guestPort,
+            payload: Array(text.utf8))
+        if let frame = datagram.frame() { frames.append(frame) }
     }
 
     /// Frames since the last time.
@@ -121,6 +132,8 @@ struct Listening: ~Copyable {
         ear = Ear(registries: registries, limits: limits)
     }
 
+    init(_ ear: consuming Ear) { self.ear = ear }
+
     mutating func hear(_ frames: [[UInt8]], network: UInt16 = 0, port: UInt32 = 1) -> [Advertisement] {
         whole(frames, network: network, port: port).map(\.advertisement)
     }
@@ -151,6 +164,38 @@ extension Advertisement {
         let place = address.map { "\($0):\(port.map(String.init) ?? "-")" }
         return ([op.rawValue, service, id, place, leaseId] + [verdict]).compactMap { $0 }.joined(separator: " ")
     }
+}
+
+/// A UDP packet to be written out as an Ethernet frame; its checksums are left open, as under offload.
+struct UDPDatagram {
+    var sourceMAC: MACAddress
+    var destinationMAC: MACAddress
+    var vlan: UInt16?
+    var source: IPAddress
+    var destination: IPAddress
+    var sourcePort: UInt16
+    var destinationPort: UInt16
+    var payload: [UInt8]
+
+    /// Nil where the families differ.
+    func frame() -> [UInt8]? {
+        let length = payload.count + 8
+        let tag = vlan.map { number(EtherType.vlan) + number($0) } ?? []
+        let link = destinationMAC.bytes + sourceMAC.bytes + tag
+        let transport = number(sourcePort) + number(destinationPort) + number(UInt16(length)) + [0, 0] + payload
+        switch (source, destination) {
+        case (.v4(let from), .v4(let to)):
+            let header = [0x45, 0] + number(UInt16(length + 20)) + [0, 0, 0, 0, 64, 17, 0, 0]
+            return link + number(EtherType.ipv4) + header + word(from.bits) + word(to.bits) + transport
+        case (.v6(let from), .v6(let to)):
+            let header = [0x60, 0, 0, 0] + number(UInt16(length)) + [17, 64]
+            return link + number(EtherType.ipv6) + header + from.bytes + to.bytes + transport
+        default: return nil
+        }
+    }
+
+    private func number(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xff)] }
+    private func word(_ value: UInt32) -> [UInt8] { number(UInt16(value >> 16)) + number(UInt16(value & 0xffff)) }
 }
 
 extension RegistryEndpoint.Kind {
