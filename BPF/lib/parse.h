@@ -110,7 +110,7 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p
 
 #define LONGEST_LINK_HEADER 22 /* Ethernet and two tags */
 
-/* What the port program parsed already: `l3_offset` comes with the tail call. A number that the verifier knows nothing
+/* What the port program parsed already: `l3_offset` comes with the decision. A number that the verifier knows nothing
  * of, so that it follows one path from here, and not one for each count of tags. */
 static __always_inline enum parsed parse_again(struct __sk_buff *skb, struct packet *packet, __u32 l3_offset)
 {
