@@ -9,6 +9,7 @@ enum Dialects {
             EtcdGateway.self,
             Eureka.self,
             Nacos.self,
+            ZooKeeper.self,
         ]
     }
 }

@@ -8,11 +8,18 @@ enum KeyedEndpoints {
         "services", "service", "registry", "discovery", "endpoints", "microservices", "upstreams", "backends",
     ]
 
+    /// A path segment between a service's name and its instances.
+    private static let collections: Set<String> = [
+        "providers", "server", "servers", "instances", "nodes", "members", "endpoints", "hosts",
+    ]
+
     struct Name {
         var service: String?
         var id: String?
         /// It lies under one of the usual roots.
         var isRooted: Bool
+        /// Path segments, without the root and what is before it.
+        var depth: Int
     }
 
     /// - Parameter isPrefix: the key stands for all that begin with it.
@@ -21,12 +28,11 @@ enum KeyedEndpoints {
         let root = segments.dropLast(isPrefix ? 0 : 1).firstIndex { roots.contains($0.lowercased()) }
         let rest = Array(root.map { segments[($0 + 1)...] } ?? segments[...])
         let isRooted = root != nil
-        if isPrefix {
-            return Name(service: rest.last.flatMap { Bounds.name($0) }, id: nil, isRooted: isRooted)
-        }
-        let service = rest.count > 1 ? rest[rest.count - 2] : rest.last
+        var above = isPrefix || rest.count < 2 ? rest[...] : rest.dropLast()
+        if above.count > 1, let last = above.last, collections.contains(last.lowercased()) { above = above.dropLast() }
         return Name(
-            service: service.flatMap { Bounds.name($0) }, id: rest.last.flatMap { Bounds.name($0) }, isRooted: isRooted)
+            service: above.last.flatMap { Bounds.name($0) },
+            id: isPrefix ? nil : rest.last.flatMap { Bounds.name($0) }, isRooted: isRooted, depth: rest.count)
     }
 
     /// The registration that this value under this key is; nil where it is none.
@@ -61,18 +67,26 @@ enum KeyedEndpoints {
         guard told.service != nil || names.isEmpty else { return false }
         told.id = ["ID", "InstanceID", "UUID"].lazy.compactMap { Bounds.name(fields.text($0)) }.first
         told.tags = fields.texts("Tags")
-        told.meta = fields.map("Meta") ?? fields.map("Metadata")
+        told.meta = fields.map("Meta") ?? fields.map("Metadata") ?? payload(fields)
         told.protocol = Bounds.name(fields.text("Protocol") ?? fields.text("Scheme"))
+        // Of a Finagle server set.
+        let fields = fields.object("serviceEndpoint") ?? fields
         let written = ["Address", "Addr", "IP", "Host", "Endpoint"].lazy.compactMap { fields.text($0) }.first
         let address = written ?? fields.texts("Endpoints")?.first
+        let number = fields.number("Port") ?? fields.number("sslPort")
         if let address, let (host, port) = endpoint(address) {
             told.address = host
-            told.port = fields.has("Port") ? Bounds.port(fields.number("Port")) : port
+            told.port = fields.has("Port") ? Bounds.port(number) : port
         } else {
             told.address = Bounds.address(address)
-            told.port = Bounds.port(fields.number("Port"))
+            told.port = Bounds.port(number)
         }
-        return address != nil || fields.has("Port")
+        return address != nil || number != nil
+    }
+
+    /// Curator's: any JSON. Spring Cloud has its metadata in it.
+    private static func payload(_ fields: Fields) -> [String: String]? {
+        fields.object("payload")?.map("metadata") ?? fields.map("payload")
     }
 
     /// "10.0.0.1:80", "[fd00::1]:80", "grpc://host:80/path?query".

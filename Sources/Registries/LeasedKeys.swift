@@ -54,6 +54,10 @@ struct LeasedKeys {
         if let told = keys.remove(id) { unbind(id, told) }
     }
 
+    func holds(lease: String, in place: RegistryPlace) -> Bool {
+        leases.peek(LeaseID(place: place, lease: lease))?.keys.isEmpty == false
+    }
+
     /// What was registered on the lease.
     mutating func revoked(_ lease: String, in place: RegistryPlace) -> [Advertisement] {
         guard let known = leases.remove(LeaseID(place: place, lease: lease)) else { return [] }
