@@ -22,7 +22,7 @@ RELEASE := -c release --static-swift-stdlib
 SWIFT_SOURCES := Package.swift Sources Tests
 C_SOURCES = $(shell git ls-files 'BPF/*.c' 'BPF/*.h')
 
-.PHONY: help deps toolchain bpf build check test demo bench fmt clean
+.PHONY: help deps toolchain bpf build check test demo bench bench-verdicts fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | column -ts $$'\t'
@@ -58,6 +58,10 @@ bench: deps build ## what it costs: against the bare bridge and nftables, and by
 	mkdir -p bench-results
 	$(REMORA) bench -o json > bench-results/cost.json
 	.build/release/remora-bench-lab --remora $(REMORA) $(BENCH)
+
+bench-verdicts: deps build ## who is judged a VM, who a container, and how soon: every situation, with real VMs and CNI (root)
+	swift build $(RELEASE) --product remora-bench-lab
+	.build/release/remora-bench-lab verdicts --remora $(REMORA) $(BENCH)
 
 fmt: ## format Swift and C in place
 	swift format --in-place --recursive --parallel $(SWIFT_SOURCES)

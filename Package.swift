@@ -88,9 +88,14 @@ let package = Package(
             path: "Tests/Demo", swiftSettings: swift),
         .executableTarget(
             name: "remora-bench-lab",
-            dependencies: ["Lab", "CLab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Cases", "Lab", "CLab", "Classifier", "Model",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Tests/Bench", swiftSettings: swift),
-        tests("NetworkTests", ["Lab"]),
+        // The situations that a verdict can be about, for the bench and the tests.
+        .target(name: "Cases", dependencies: ["Lab"], path: "Tests/Cases", swiftSettings: swift),
+        tests("NetworkTests", ["Cases", "Lab"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -4,7 +4,7 @@ set -euo pipefail
 
 build=(libbpf-dev libelf-dev zlib1g-dev libmnl-dev libxml2-dev pkg-config)
 lab=(iproute2 procps bpftool qemu-system-x86 linux-image-cloud-amd64 busybox-static
-	containernetworking-plugins etcd-server curl ethtool nftables wrk nginx-light iperf3 clang-format)
+	containernetworking-plugins iptables etcd-server curl ethtool nftables wrk nginx-light iperf3 clang-format)
 
 missing=()
 for package in "${build[@]}" "${lab[@]}"; do

@@ -1,10 +1,41 @@
 import Foundation
 
-/// What a run has measured, as a table and as JSON.
-struct Report: Encodable {
+/// Columns of equal width.
+func aligned(_ rows: [[String]]) -> String {
+    let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
+        let cells = zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
+        var line = cells.joined(separator: "  ")
+        while line.last == " " { line.removeLast() }
+        return line + "\n"
+    }.joined()
+}
+
+/// Where and when something was measured.
+struct Machine: Encodable {
     let date = ISO8601DateFormatter().string(from: Date())
     let kernel = Self.kernel
     let processors = ProcessInfo.processInfo.activeProcessorCount
+
+    private static var kernel: String {
+        (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8))?
+            .trimmingCharacters(in: .whitespacesAndNewlines) ?? "unknown"
+    }
+
+    /// - Returns: the path of the file.
+    func write(_ results: some Encodable, named name: String, to directory: String) throws -> String {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let path = "\(directory)/\(name)-\(date.replacing(":", with: "")).json"
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try encoder.encode(results).write(to: URL(fileURLWithPath: path))
+        return path
+    }
+}
+
+/// What a run has measured, as a table and as JSON.
+struct Report: Encodable {
+    let machine = Machine()
     let rounds: Int
     let seconds: Int
     var sections: [Section] = []
@@ -14,11 +45,6 @@ struct Report: Encodable {
     init(rounds: Int, seconds: Int) {
         self.rounds = rounds
         self.seconds = seconds
-    }
-
-    private static var kernel: String {
-        (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8))?
-            .trimmingCharacters(in: .whitespacesAndNewlines) ?? "unknown"
     }
 
     /// Median, least and most of some samples.
@@ -91,10 +117,7 @@ struct Report: Encodable {
                 let ratios = variants.dropFirst().map { result(metric, $0).ratio?.ratioText ?? "-" }
                 rows.append([metric.rawValue, String(format: digits, bare) + " " + metric.unit] + ratios)
             }
-            let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-            return rows.map { row in
-                zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: "  ")
-            }.joined(separator: "\n") + "\n"
+            return aligned(rows)
         }
     }
 
@@ -106,12 +129,5 @@ struct Report: Encodable {
     }
 
     /// - Returns: the path of the file.
-    func write(to directory: String) throws -> String {
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        let path = "\(directory)/lab-\(date.replacing(":", with: "")).json"
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try encoder.encode(self).write(to: URL(fileURLWithPath: path))
-        return path
-    }
+    func write(to directory: String) throws -> String { try machine.write(self, named: "lab", to: directory) }
 }

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/close_range.h>
+#include <linux/if_packet.h>
 #include <sched.h>
 #include <signal.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -79,25 +82,120 @@ pid_t clab_spawn(char *const argv[], char *const envp[], const char *netns, int 
 	return failure ? -failure : child;
 }
 
-int clab_socket(const char *netns, int domain, int kind, int protocol)
-{
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	int there = open(netns, O_RDONLY | O_CLOEXEC);
-	int fd = -1, failure = 0;
+/* What a thread does in another network namespace; it comes back whatever happens. */
+struct errand {
+	int home;
+	int result; /* of the way there: 0 or -errno */
+};
 
-	if (home < 0 || there < 0 || setns(there, CLONE_NEWNET) < 0) {
-		failure = errno;
-	} else {
-		fd = socket(domain, kind | SOCK_CLOEXEC, protocol);
-		failure = fd < 0 ? errno : 0;
-		if (setns(home, CLONE_NEWNET) < 0)
-			_exit(125); /* a thread lost in a namespace would corrupt whatever runs on it next */
-	}
-	if (home >= 0)
-		close(home);
+static struct errand leave(const char *netns)
+{
+	struct errand errand = {.home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)};
+	int there = open(netns, O_RDONLY | O_CLOEXEC);
+
+	if (errand.home < 0 || there < 0 || setns(there, CLONE_NEWNET) < 0)
+		errand.result = -errno;
 	if (there >= 0)
 		close(there);
-	return failure ? -failure : fd;
+	return errand;
+}
+
+static void come_back(struct errand errand)
+{
+	if (errand.result == 0 && setns(errand.home, CLONE_NEWNET) < 0)
+		_exit(125); /* a thread lost in a namespace would corrupt whatever runs on it next */
+	if (errand.home >= 0)
+		close(errand.home);
+}
+
+int clab_socket(const char *netns, int domain, int kind, int protocol)
+{
+	struct errand errand = leave(netns);
+	int fd = errand.result;
+
+	if (fd == 0) {
+		fd = socket(domain, kind | SOCK_CLOEXEC, protocol);
+		fd = fd < 0 ? -errno : fd;
+	}
+	come_back(errand);
+	return fd;
+}
+
+int clab_send_frame(const char *netns, const char *device, const void *frame, unsigned long length)
+{
+	struct errand errand = leave(netns);
+	int result = errand.result;
+
+	if (result == 0) {
+		struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = if_nametoindex(device)};
+		int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+		if (fd < 0 || sendto(fd, frame, length, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+			result = -errno;
+		if (fd >= 0)
+			close(fd);
+	}
+	come_back(errand);
+	return result;
+}
+
+/* linux/bpf.h has these from 6.6 on */
+enum { TCX_NEXT = -1, TCX_INGRESS = 46, TCX_EGRESS = 47 };
+
+static int bpf(int command, union bpf_attr *attributes)
+{
+	int result = syscall(SYS_bpf, command, attributes, sizeof(*attributes));
+
+	return result < 0 ? -errno : result;
+}
+
+/* Loads a program and attaches it to a device of this thread's namespace; the link lives as long as its descriptor. */
+static int attach(const struct bpf_insn *instructions, unsigned int count, unsigned int ifindex, int hook)
+{
+	union bpf_attr load = {
+	    .prog_type = BPF_PROG_TYPE_SCHED_CLS,
+	    .expected_attach_type = hook,
+	    .insns = (unsigned long)instructions,
+	    .insn_cnt = count,
+	    .license = (unsigned long)"GPL",
+	};
+	int program = bpf(BPF_PROG_LOAD, &load);
+	if (program < 0)
+		return program;
+	union bpf_attr link = {
+	    .link_create = {.prog_fd = program, .target_ifindex = ifindex, .attach_type = hook},
+	};
+	int fd = bpf(BPF_LINK_CREATE, &link);
+
+	close(program);
+	return fd;
+}
+
+int clab_tag(const char *netns, const char *device, unsigned short vlan, int links[2])
+{
+	const struct bpf_insn push[] = {
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 0x0081}, /* 802.1Q, network order */
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = vlan},
+	    {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_vlan_push},
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = TCX_NEXT},
+	    {.code = BPF_JMP | BPF_EXIT},
+	};
+	const struct bpf_insn pop[] = {
+	    {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_vlan_pop},
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = TCX_NEXT},
+	    {.code = BPF_JMP | BPF_EXIT},
+	};
+	struct errand errand = leave(netns);
+	int result = errand.result;
+
+	links[0] = links[1] = -1;
+	if (result == 0) {
+		unsigned int index = if_nametoindex(device);
+		links[0] = index ? attach(push, 5, index, TCX_EGRESS) : -errno;
+		links[1] = links[0] < 0 ? -1 : attach(pop, 3, index, TCX_INGRESS);
+		result = links[0] < 0 ? links[0] : links[1] < 0 ? links[1] : 0;
+	}
+	come_back(errand);
+	return result;
 }
 
 static sigset_t ends(void)

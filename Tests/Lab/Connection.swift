@@ -49,15 +49,16 @@ public struct Connection: ~Copyable, Sendable {
     private let socket: Int32
 
     /// - Parameters:
-    ///   - sourcePort: nil: any.
+    ///   - source, sourcePort: nil: any.
     ///   - timeout: of the connect, and of each send and receive later.
     public init(
-        from namespace: Namespace, to peer: Endpoint, sourcePort: UInt16? = nil, timeout: Duration = .seconds(5)
+        from namespace: Namespace, to peer: Endpoint, source: String? = nil, sourcePort: UInt16? = nil,
+        timeout: Duration = .seconds(5)
     ) throws(ConnectionError) {
         socket = clab_socket(namespace.path, AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard socket >= 0 else { throw ConnectionError("open a socket in \(namespace.name)", Int(socket)) }
         set(timeout: timeout)
-        if let sourcePort { try bind(to: sourcePort) }
+        if source != nil || sourcePort != nil { try bind(to: Endpoint(source ?? "0.0.0.0", sourcePort ?? 0)) }
         var address = peer.socketAddress
         let result = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
@@ -69,16 +70,16 @@ public struct Connection: ~Copyable, Sendable {
         }
     }
 
-    private func bind(to port: UInt16) throws(ConnectionError) {
+    private func bind(to endpoint: Endpoint) throws(ConnectionError) {
         var yes: Int32 = 1
         setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
-        var address = Endpoint("0.0.0.0", port).socketAddress
+        var address = endpoint.socketAddress
         let result = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
                 Glibc.bind(socket, generic, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard result == 0 else { throw ConnectionError("bind port \(port)", Int(-ErrorNumber.last)) }
+        guard result == 0 else { throw ConnectionError("bind \(endpoint)", Int(-ErrorNumber.last)) }
     }
 
     private func set(timeout: Duration) {

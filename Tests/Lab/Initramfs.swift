@@ -11,17 +11,17 @@ struct Initramfs {
     private var archive: [UInt8] = []
     private var names: Set<String> = []
 
-    /// busybox, the kernel's modules for a virtio network card, `guest/init.sh`, and `programs` with the shared
-    /// libraries they are linked to, at their own paths.
+    /// busybox, the kernel's modules for a virtio network card and `modules`, `guest/init.sh`, and `programs` with the
+    /// shared libraries they are linked to, at their own paths.
     /// - Returns: the path of the archive, which is kept for the next lab that asks for the same.
-    static func build(for kernel: GuestKernel, programs: [String]) throws -> String {
-        let label = programs.map { $0.split(separator: "/").last ?? "" }.joined(separator: "-")
+    static func build(for kernel: GuestKernel, programs: [String], modules: [String]) throws -> String {
+        let label = (programs + modules).map { $0.split(separator: "/").last ?? "" }.joined(separator: "-")
         let path =
             "\(Lab.cache)/guest-\(kernel.version)\(label.isEmpty ? "" : "-\(label)")-\(fingerprint(programs)).cpio"
         guard !FileManager.default.fileExists(atPath: path) else { return path }
         try FileManager.default.createDirectory(atPath: Lab.cache, withIntermediateDirectories: true)
         var files = Initramfs()
-        try files.addSystem(kernel)
+        try files.addSystem(kernel, modules: modules)
         for program in programs { try files.addProgram(program) }
         files.finish()
         try Data(files.archive).write(to: URL(fileURLWithPath: path), options: .atomic)
@@ -43,14 +43,14 @@ struct Initramfs {
 
     private static let busybox = "/usr/bin/busybox"
 
-    private mutating func addSystem(_ kernel: GuestKernel) throws {
+    private mutating func addSystem(_ kernel: GuestKernel, modules: [String]) throws {
         for directory in ["dev", "proc", "sys", "run", "tmp", "modules"] { add(directory, .directory) }
         add("dev/console", .console)
         add("bin/busybox", .program, try Self.read(Self.busybox))
         for applet in try call([Self.busybox, "--list"]).split(separator: "\n") where applet != "busybox" {
             add("bin/\(applet)", .link, Array("busybox".utf8))
         }
-        for (index, module) in try kernel.modules(["virtio_pci", "virtio_net"]).enumerated() {
+        for (index, module) in try kernel.modules(["virtio_pci", "virtio_net"] + modules).enumerated() {
             add("modules/\(index + 10)-\(module.name).ko", .program, module.bytes)
         }
         add("init", .program, PackageResources.init_sh)

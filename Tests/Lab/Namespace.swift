@@ -1,3 +1,4 @@
+import CLab
 import Foundation
 
 /// A network namespace of the lab's, its loopback up. Everything in it is killed, and it is removed, with the lab.
@@ -58,6 +59,13 @@ extension Namespace {
     }
 
     public func plug(_ device: String, into bridge: String) throws { try ip("link set \(device) master \(bridge)") }
+
+    /// A tag on all that leaves by a device, and none on what comes in by it. It ends with the lab's process.
+    public func tag(_ device: String, vlan: UInt16) throws {
+        var links: [Int32] = [-1, -1]
+        let result = clab_tag(path, device, vlan, &links)
+        guard result == 0 else { throw Failure.system("tag what leaves by \(device) of \(name)", result) }
+    }
 
     /// Checksum and segmentation offload of a device, both ways.
     public func setOffloads(_ on: Bool, of device: String) throws {

@@ -17,14 +17,24 @@ public final class Remora: Sendable {
         public var flows = ""
         /// A second network "blue" with the same VIPs, on ports of its own: ub* to the fabric, vb* to VMs.
         public var hasBlue = false
+        /// A network "tagged" in a VLAN, on the uplinks and on ports tr* that lead to VMs.
+        public var vlan: UInt16?
         /// Lines of the list of container services.
         public var containers: [String] = []
+        /// Addresses of those who may register others' services.
+        public var registrars: [String] = []
+        /// Keys of the sections `probe` and `limits`, like "enabled: false".
+        public var probe = "enabled: true"
+        public var limits = ""
         /// Words that run the agent with less than root has, like `setpriv`; the command line has all of it.
         public var launcher: [String] = []
         public init() {}
     }
     public let node: String
     public let configuration: String
+    /// The agent's.
+    public let socket: String
+    private let list: String
     public var pins: String { Lab.pins + node }
     public var journal: String { "\(nic.lab.directory)/\(node).state/journal" }
     private let launcher: [String]
@@ -44,13 +54,15 @@ public final class Remora: Sendable {
         launcher = settings.launcher
         node = nic.lab.unique(nic.lab.token)  // the lab removes its pins by this name
         let directory = nic.lab.directory
-        let list = try nic.lab.file("\(node).containers", settings.containers.joined(separator: "\n") + "\n")
+        socket = "\(directory)/\(node).sock"
+        list = try nic.lab.file("\(node).containers", settings.containers.joined(separator: "\n") + "\n")
         configuration = try nic.lab.file(
             "\(node).yaml", Self.text(settings, node: node, directory: directory, list: list))
     }
 
     private static func text(_ settings: Settings, node: String, directory: String, list: String) -> String {
         func role(_ role: String) -> String { settings.mixedRoles ? "mixed" : role }
+        let tagged = settings.vlan.map { ", vlans: {\($0): tagged}" } ?? ""
         let text = """
             node: \(node)
             mode: \(settings.mode)
@@ -59,7 +71,7 @@ public final class Remora: Sendable {
             socket: \(directory)/\(node).sock
             logLevel: \(settings.logLevel)
             ports:
-              - {match: "up*", role: \(role("uplink")), answerARP: true}
+              - {match: "up*", role: \(role("uplink")), answerARP: true\(tagged)}
               - {match: "vm*", role: \(role("vm"))}
               - {match: "ct*", role: \(role("container"))}
             networks:
@@ -70,10 +82,19 @@ public final class Remora: Sendable {
             containers: {file: \(list)}
             proxies: {per: \(settings.proxiesPer), drain: \(settings.drain), restoreGrace: \(settings.restoreGrace)}
             flows: {\(settings.flows)}
-            probe: {enabled: true}
+            probe: {\(settings.probe)}
+            limits: {\(settings.limits)}
+            registrars: [\(settings.registrars.joined(separator: ", "))]
 
             """
-        return settings.hasBlue ? addBlue(to: text) : text
+        let whole = settings.hasBlue ? addBlue(to: text) : text
+        return settings.vlan == nil ? whole : addTagged(to: whole, role: role("vm"), vlans: tagged)
+    }
+
+    private static func addTagged(to text: String, role: String, vlans: String) -> String {
+        text.replacing(
+            "networks:\n", with: "networks:\n  - {name: tagged, id: 9}\n"
+        ).replacing("ports:\n", with: "ports:\n  - {match: \"tr*\", role: \(role)\(vlans)}\n")
     }
 
     private static func addBlue(to text: String) -> String {
@@ -87,6 +108,15 @@ public final class Remora: Sendable {
                   - {match: "vb*", role: vm, network: blue}
 
                 """)
+    }
+
+    /// Puts another list of container services in the place of the one that is there.
+    /// - Parameter age: how long ago it was written, for all that anybody can see.
+    public func list(_ lines: [String], age: Duration = .zero) throws {
+        let fresh = try nic.lab.file("\(node).containers-new", lines.joined(separator: "\n") + "\n")
+        let written = Date(timeIntervalSinceNow: -Double(age.components.seconds))
+        try FileManager.default.setAttributes([.modificationDate: written], ofItemAtPath: fresh)
+        guard rename(fresh, list) == 0 else { throw Failure.system("replace \(list)", -ErrorNumber.last) }
     }
 
     /// Runs the agent; returns when its socket answers.
@@ -109,6 +139,9 @@ public final class Remora: Sendable {
         guard let child = process.withLock({ $0 }) else { throw Failure("the agent was not started") }
         return child
     }
+
+    /// The running agent's number.
+    public func processID() throws -> Int32 { try running().pid }
 
     public var log: String { process.withLock { $0?.log ?? "(never started)" } }
     public var lastWords: String { process.withLock { $0?.lastWords ?? "" } }

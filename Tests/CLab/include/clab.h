@@ -12,6 +12,13 @@ pid_t clab_spawn(char *const argv[], char *const envp[], const char *netns, int 
 /* A socket that lives in `netns`; the calling thread stays where it is. */
 int clab_socket(const char *netns, int domain, int kind, int protocol);
 
+/* Sends one frame, as it is, out of a device. */
+int clab_send_frame(const char *netns, const char *device, const void *frame, unsigned long length);
+
+/* An 802.1Q tag on all that leaves by a device, and none on what comes in by it, as a trunk's end does it: for kernels
+ * without 802.1Q devices. It ends when `links`, two descriptors, are closed. */
+int clab_tag(const char *netns, const char *device, unsigned short vlan, int links[2]);
+
 /* A pipe that no exec hands on. */
 int clab_pipe(int ends[2]);
 

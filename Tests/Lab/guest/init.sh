@@ -22,7 +22,7 @@ start_network() {
 	done
 	hostname "$lab_name"
 	ip link set lo up
-	ip address add "$lab_address" dev eth0
+	[ -z "$lab_address" ] || ip address add "$lab_address" dev eth0
 	ip link set eth0 up
 	[ -z "$lab_gateway" ] || ip route add default via "$lab_gateway"
 }
@@ -36,7 +36,13 @@ write_files() {
 		#!/bin/sh
 		printf 'Content-Type: text/plain\r\n\r\n%s sees %s\n' "$(hostname)" "$REMOTE_ADDR"
 	PAGE
-	chmod 755 /www/cgi-bin/who
+	cat >/bin/put <<-'PROGRAM'
+		#!/bin/sh
+		# put HOST PORT PATH BODY: one HTTP request; ends well if its answer is 200.
+		printf 'PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' \
+			"$3" "$1" "${#4}" "$4" | nc -w 10 "$1" "$2" | grep -q ' 200 '
+	PROGRAM
+	chmod 755 /www/cgi-bin/who /bin/put
 }
 
 # etcd PATH JSON: one call of etcd's JSON gateway; its answer on standard output.
