@@ -22,7 +22,7 @@ RELEASE := -c release --static-swift-stdlib
 SWIFT_SOURCES := Package.swift Sources Tests
 C_SOURCES = $(shell git ls-files 'BPF/*.c' 'BPF/*.h')
 
-.PHONY: help deps toolchain bpf build check test demo bench bench-verdicts fmt clean
+.PHONY: help deps toolchain bpf build proto check test demo bench bench-verdicts fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | column -ts $$'\t'
@@ -42,6 +42,18 @@ bpf: $(BPF_OBJECTS) ## compile the BPF programs
 
 build: toolchain $(BPF_OBJECTS) ## build .build/release/remora
 	swift build $(RELEASE) --product remora
+
+# The plugin comes from the checkout that the package is built with, so that generated code and library are of one version.
+PROTOBUF := .build/checkouts/swift-protobuf
+PROTOC_PLUGIN := .build/protoc-gen-swift/debug/protoc-gen-swift
+
+$(PROTOC_PLUGIN): | toolchain
+	swift package resolve
+	swift build --package-path $(PROTOBUF) --scratch-path .build/protoc-gen-swift --product protoc-gen-swift
+
+proto: $(PROTOC_PLUGIN) ## generate the Swift of proto/*.proto anew (protobuf-compiler)
+	protoc -I proto --plugin=$(PROTOC_PLUGIN) --swift_opt=FileNaming=DropPath --swift_opt=UseAccessLevelOnImports=true \
+		--swift_out=Sources/Registries/Generated proto/*.proto
 
 check: toolchain ## format, warnings, imports between rooms: quick, changes nothing
 	@.ci/check

@@ -71,7 +71,12 @@ let package = Package(
             swiftSettings: swift),
         tests("ModelTests", ["Model"]),
         tests("PacketsTests", ["Packets"]),
-        tests("RegistriesTests", ["Registries"]),
+        tests(
+            "RegistriesTests",
+            [
+                "Registries", "CZlib", nio("NIOCore"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]),
         tests("FleetTests", ["Fleet", "Classifier", "Policy"]),
         tests("DataplaneTests", ["Dataplane"]),
         tests("NetlinkTests", ["Netlink"]),

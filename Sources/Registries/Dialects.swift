@@ -6,7 +6,7 @@ enum Dialects {
     static var all: [any Dialect.Type] {
         [
             Consul.self,
-            EtcdGateway.self,
+            Etcd.self,
             Eureka.self,
             Nacos.self,
             ZooKeeper.self,
@@ -17,17 +17,19 @@ enum Dialects {
 /// The dialects that may be spoken at one place; which one it is, the first bytes of a stream tell.
 struct AllowedDialects {
     let http: [any HTTPDialect]
+    let grpc: [any GRPCDialect]
     let streams: [any StreamDialect]
     let datagrams: [any DatagramDialect]
 
     init(_ dialects: [any Dialect]) {
         http = dialects.compactMap { $0 as? any HTTPDialect }
+        grpc = dialects.compactMap { $0 as? any GRPCDialect }
         streams = dialects.compactMap { $0 as? any StreamDialect }
         datagrams = dialects.compactMap { $0 as? any DatagramDialect }
     }
 
     /// Is anything here carried by TCP?
-    var speaksStreams: Bool { !http.isEmpty || !streams.isEmpty }
+    var speaksStreams: Bool { !http.isEmpty || !grpc.isEmpty || !streams.isEmpty }
 
     enum Choice {
         case reader(any StreamReader)
@@ -49,6 +51,13 @@ struct AllowedDialects {
         for dialect in streams {
             switch type(of: dialect).recognizes(bytes, isStart: isStart) {
             case .yes: return .reader(dialect.reader(of: connection))
+            case .tooShort: return .tooShort
+            case .no: break
+            }
+        }
+        if !grpc.isEmpty {
+            switch HTTP2FrameHeader.recognition(of: bytes, isStart: isStart) {
+            case .yes: return .reader(HTTP2Reader(dialects: grpc, connection: connection, limits: limits))
             case .tooShort: return .tooShort
             case .no: break
             }

@@ -23,6 +23,8 @@ struct Asked {
     var otherwise: [Advertisement] = []
     /// The status line does not tell enough: wait for the answer's body.
     var needsBody = false
+    /// The dialect's own note of what was called.
+    var call = ""
 }
 
 /// A request as dialects read it.

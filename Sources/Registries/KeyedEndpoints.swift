@@ -59,8 +59,23 @@ enum KeyedEndpoints {
         return told.service == nil ? nil : told
     }
 
+    /// Objects in which some write the endpoint; a list's first is meant (go-micro writes one node a key).
+    private static let wrappings = ["Service", "Instance", "Node", "Endpoint", "Data"]
+
     /// False where it is not about an endpoint.
     private static func read(_ fields: Fields, into told: inout Advertisement) -> Bool {
+        if readPlain(fields, into: &told) { return true }
+        guard let inner = wrappings.lazy.compactMap({ fields.object($0) }).first ?? fields.objects("Nodes").first
+        else { return false }
+        let outer = told
+        guard readPlain(inner, into: &told) else { return false }
+        told.service = outer.service ?? told.service
+        told.tags = told.tags ?? outer.tags
+        told.meta = told.meta ?? outer.meta
+        return true
+    }
+
+    private static func readPlain(_ fields: Fields, into told: inout Advertisement) -> Bool {
         let names = ["Name", "ServiceName", "Service"].compactMap { fields.text($0) }.filter { !$0.isEmpty }
         told.service = names.first.flatMap { Bounds.name($0) }
         // An absurd name is none of the key's.
@@ -71,7 +86,8 @@ enum KeyedEndpoints {
         told.protocol = Bounds.name(fields.text("Protocol") ?? fields.text("Scheme"))
         // Of a Finagle server set.
         let fields = fields.object("serviceEndpoint") ?? fields
-        let written = ["Address", "Addr", "IP", "Host", "Endpoint"].lazy.compactMap { fields.text($0) }.first
+        let written = ["Address", "Addr", "IP", "Host", "Endpoint", "URL", "URI"].lazy.compactMap { fields.text($0) }
+            .first
         let address = written ?? fields.texts("Endpoints")?.first
         let number = fields.number("Port") ?? fields.number("sslPort")
         if let address, let (host, port) = endpoint(address) {

@@ -82,6 +82,19 @@ import Testing
                 "/microservices/a/1", #"{"name":"a","endpoints":["grpc://10.0.0.1:9000"]}"#, "9",
                 "register a 1 10.0.0.1:9000 9 true"
             ),
+            (
+                "web/10.0.0.1:80", #"{"Op":0,"Addr":"10.0.0.1:80","Metadata":null}"#, "9",
+                "register web 10.0.0.1:80 10.0.0.1:80 9 true"
+            ),
+            (
+                "/micro/registry/greeter/g-1",
+                #"{"name":"greeter","endpoints":[{"name":"Say"}],"nodes":[{"id":"g-1","address":"10.0.0.1:80"}]}"#,
+                "9", "register greeter g-1 10.0.0.1:80 9 true"
+            ),
+            (
+                "/services/a/b", #"{"service":{"name":"a","ip":"10.0.0.1","port":80}}"#, nil,
+                "register a b 10.0.0.1:80 true"
+            ),
             ("/x/y", #"{"name":"n","host":"10.0.0.1","port":"8"}"#, nil, "register n y 10.0.0.1:8 true"),
             (
                 "/services/web/a", #"{"Name":"web","Address":"10.0.0.1","Port":70000}"#, nil,
@@ -158,11 +171,6 @@ import Testing
             Exchange("lease/grant", #"{"TTL":-9223372036854775808}"#, "{}"),
         ])
         #expect(heard.map(\.summary) == ["lease true"] && heard.first?.ttlSeconds == nil)
-    }
-
-    @Test("base64 in either alphabet, padded or not") func alphabets() {
-        #expect(EtcdKeys.bytes("+/8=") == [0xfb, 0xff] && EtcdKeys.bytes("-_8") == [0xfb, 0xff])
-        #expect(EtcdKeys.bytes("A") == nil && EtcdKeys.bytes(nil) == [])
     }
 
     @Test("what is remembered of leases and keys is bounded") func bounded() throws {

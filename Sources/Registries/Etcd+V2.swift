@@ -1,0 +1,150 @@
+import Model
+import Packets
+
+/// Version 2's keys (https://etcd.io/docs/v2.3/api/): no leases, each key has its own time to live.
+extension Etcd {
+    /// What its calls are named with, so that they are known again when they are answered.
+    static let v2 = "v2/"
+    private static let modules: Set<String> = ["keys", "members", "stats", "machines", "leader", "auth", "admin"]
+
+    static func isV2(_ path: ArraySlice<String>) -> Bool {
+        path.first == "v2" && path.dropFirst().first.map(modules.contains) ?? false
+    }
+
+    func v2Asked(_ request: HTTPRequest, _ place: RegistryPlace) -> Asked? {
+        guard request.path.count > 2, request.path[1] == "keys" else { return nil }
+        let key = "/" + request.path[2...].joined(separator: "/")
+        guard key.utf8.count <= Self.longestKey else { return nil }
+        // Of a name in both, the form's counts.
+        let fields = request.form.merging(request.query) { inForm, _ in inForm }
+        switch request.method {
+        case "PUT": return Asked(advertisements: set(key, fields, place), call: Self.v2 + "set")
+        case "POST":
+            guard
+                var told = registration(key + "/?", Array((fields["value"] ?? "").utf8), isMeant: fields["ttl"] != nil)
+            else { return nil }
+            // The server chooses the last part.
+            told.id = nil
+            told.key = key
+            told.sequential = true
+            told.ttlSeconds = timeToLive(fields, key, place)
+            return Asked(advertisements: [told], needsBody: true, call: Self.v2 + "create")
+        case "DELETE":
+            let isPrefix = Self.flag(fields, "recursive") || Self.flag(fields, "dir")
+            return Asked(advertisements: deletion(key, isPrefix: isPrefix, place), call: Self.v2 + "delete")
+        case "GET":
+            // A directory is shown with what is in it, a key with its value.
+            let isPrefix = Self.flag(fields, "recursive") || isDirectory(key, place)
+            return Asked(advertisements: look(key, isPrefix: isPrefix, place), needsBody: true, call: Self.v2 + "get")
+        default: return nil
+        }
+    }
+
+    private static func flag(_ fields: [String: String], _ name: String) -> Bool {
+        ["true", "1", "t"].contains(fields[name]?.lowercased())
+    }
+
+    private func isDirectory(_ key: String, _ place: RegistryPlace) -> Bool {
+        let name = KeyedEndpoints.name(key)
+        return name.service == name.id || !memory.keys(under: key + "/", in: place, isPrefix: true).isEmpty
+            || !KeyedEndpoints.name(key + "/?").isRooted
+    }
+
+    private func set(_ key: String, _ fields: [String: String], _ place: RegistryPlace) -> [Advertisement] {
+        let ttl = Self.seconds(fields["ttl"].flatMap { Int64($0) })
+        if Self.flag(fields, "dir") {
+            if let ttl { directories.set(key, ttl: ttl, in: place) }
+            return Self.flag(fields, "refresh") || Self.flag(fields, "prevExist")
+                ? renewals(under: key, ttl, place) : []
+        }
+        if Self.flag(fields, "refresh") { return renewal(of: key, ttl, place) }
+        guard var told = registration(key, Array((fields["value"] ?? "").utf8), isMeant: ttl != nil) else { return [] }
+        told.ttlSeconds = timeToLive(fields, key, place)
+        if Self.flag(fields, "prevExist") { told.update = true }
+        return [told]
+    }
+
+    /// Its own, or that of the directory that it goes with.
+    private func timeToLive(_ fields: [String: String], _ key: String, _ place: RegistryPlace) -> Int? {
+        Self.seconds(fields["ttl"].flatMap { Int64($0) }) ?? directories.ttl(above: key, in: place)
+    }
+
+    private func renewal(of key: String, _ ttl: Int?, _ place: RegistryPlace) -> [Advertisement] {
+        if let known = memory.keys(from: key, to: [], in: place).first { return [Self.renewal(of: known, ttl)] }
+        let name = KeyedEndpoints.name(key)
+        guard name.isRooted else { return [] }
+        var told = Advertisement(registry: Self.name, op: .heartbeat)
+        told.service = name.service
+        told.id = name.id
+        told.key = key
+        told.ttlSeconds = ttl
+        return [told]
+    }
+
+    private func renewals(under key: String, _ ttl: Int?, _ place: RegistryPlace) -> [Advertisement] {
+        memory.keys(under: key + "/", in: place, isPrefix: true).map { Self.renewal(of: $0, ttl) }
+    }
+
+    private static func renewal(of known: Advertisement, _ ttl: Int?) -> Advertisement {
+        var told = known
+        told.op = .heartbeat
+        told.ttlSeconds = ttl ?? known.ttlSeconds
+        told.accepted = nil
+        told.update = nil
+        return told
+    }
+
+    private func deletion(_ key: String, isPrefix: Bool, _ place: RegistryPlace) -> [Advertisement] {
+        var known = memory.keys(from: key, to: [], in: place)
+        if isPrefix { known += memory.keys(under: key + "/", in: place, isPrefix: true) }
+        return known.isEmpty ? deletion(unknown: key, isPrefix: isPrefix) : known.map(\.withdrawn)
+    }
+
+    // MARK: - Answers
+
+    func v2Settled(_ asked: Asked, by answer: HTTPAnswer?, _ place: RegistryPlace) -> [Advertisement] {
+        let node = answer?.body.flatMap { Fields($0) }?.object("node")
+        return asked.advertisements.flatMap { advertisement in
+            var told = advertisement
+            if told.sequential == true, answer?.agrees == true, let key = node?.text("key") {
+                told.key = key
+                told.id = KeyedEndpoints.name(key).id
+            }
+            if told.op == .discover {
+                // What is not there yet was looked for all the same.
+                told.accepted = answer.map { $0.agrees || $0.status == 404 }
+                if let isDirectory = node?.flag("dir"), let key = told.key, KeyedEndpoints.name(key).isRooted {
+                    told.service = KeyedEndpoints.name(key, isPrefix: isDirectory).service
+                }
+                return [told]
+            }
+            return settle(told, accepted: answer?.agrees, place)
+        }
+    }
+}
+
+/// Directories of version 2 with a time to live: what is in them ends with them.
+struct EtcdDirectories {
+    private struct Key: Hashable {
+        var place: RegistryPlace
+        var key: String
+    }
+
+    private static let deepest = 16
+    private var ttls = LeastRecent<Key, Int>(capacity: 1024)
+
+    mutating func set(_ key: String, ttl: Int, in place: RegistryPlace) {
+        _ = ttls.set(Key(place: place, key: key), ttl)
+    }
+
+    /// Of the nearest one.
+    mutating func ttl(above key: String, in place: RegistryPlace) -> Int? {
+        var rest = key[...]
+        for _ in 0..<Self.deepest {
+            guard let slash = rest.lastIndex(of: "/"), slash > rest.startIndex else { return nil }
+            rest = rest[..<slash]
+            if let ttl = ttls.find(Key(place: place, key: String(rest))) { return ttl }
+        }
+        return nil
+    }
+}
