@@ -10,6 +10,7 @@ final class Nacos: HTTPDialect {
 
     var unreadable = 0
     var memory = NacosMemory()
+    var connections = NacosConnections()
 
     func knows(path: ArraySlice<String>) -> Bool {
         zip(path.prefix(5), path.dropFirst()).contains { Self.versions.contains($0) && Self.modules.contains($1) }
