@@ -10,6 +10,7 @@ enum Dialects {
             Eureka.self,
             Nacos.self,
             ZooKeeper.self,
+            NATS.self,
         ]
     }
 }

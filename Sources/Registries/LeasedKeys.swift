@@ -100,6 +100,7 @@ extension Advertisement {
         told.tags = nil
         told.meta = nil
         told.accepted = nil
+        told.update = nil
         return told
     }
 }

@@ -39,6 +39,14 @@ struct Unanswered<Request> {
         return fitting
     }
 
+    /// Up to the first that is the last of them, those that fit; none where there is no such.
+    mutating func takeAll(through isLast: (Request) -> Bool, where fits: (Request) -> Bool) -> [Entry] {
+        guard let last = entries.firstIndex(where: { isLast($0.request) }) else { return [] }
+        let fitting = entries[...last].filter { fits($0.request) }
+        entries = entries[...last].filter { !fits($0.request) } + entries[(last + 1)...]
+        return fitting
+    }
+
     /// What has waited for long enough.
     mutating func overdue(at now: Instant) -> [Entry] {
         let late = Array(entries.prefix { $0.deadline <= now })

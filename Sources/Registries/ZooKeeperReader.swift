@@ -26,6 +26,8 @@ final class ZooKeeperReader: StreamReader {
         /// Of a transaction: one for each of its operations. Else all that the one answer is about.
         var steps: [Step]
         var isTransaction = false
+        /// What it takes, roughly.
+        var bytes: Int
     }
 
     let place: RegistryPlace
@@ -61,7 +63,7 @@ final class ZooKeeperReader: StreamReader {
     var isListening: Bool { errors <= Self.limits.parseErrors }
     var deadline: Instant? { waiting.deadline }
     var footprint: Int {
-        requests.heldBytes + answers.heldBytes + waiting.entries.reduce(0) { $0 + 512 * $1.request.steps.count }
+        requests.heldBytes + answers.heldBytes + waiting.entries.reduce(0) { $0 + $1.request.bytes }
     }
 
     func takeCounts() -> ReaderCounts {
@@ -100,7 +102,7 @@ final class ZooKeeperReader: StreamReader {
             dialect.unreadable += 1
             return []
         }
-        var asked = Asked(xid: xid, steps: [])
+        var asked = Asked(xid: xid, steps: [], bytes: frame.bytes.count)
         if case .multi(let all) = request {
             asked.isTransaction = true
             asked.steps = all.map { one in one.flatMap { steps($0).first } ?? .nothing }
@@ -108,6 +110,7 @@ final class ZooKeeperReader: StreamReader {
         } else {
             asked.steps = steps(request)
         }
+        asked.bytes += 512 * asked.steps.count
         guard !asked.steps.isEmpty, let evicted = waiting.add(asked, from: origin) else { return [] }
         return settle(evicted, by: nil, at: origin.time)
     }
