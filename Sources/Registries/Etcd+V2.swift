@@ -35,7 +35,9 @@ extension Etcd {
         case "GET":
             // A directory is shown with what is in it, a key with its value.
             let isPrefix = Self.flag(fields, "recursive") || isDirectory(key, place)
-            return Asked(advertisements: look(key, isPrefix: isPrefix, place), needsBody: true, call: Self.v2 + "get")
+            let known = oldMemory.keys(under: key, in: place, isPrefix: isPrefix).first
+            let told = look(key, isPrefix: isPrefix, known: known)
+            return Asked(advertisements: told, needsBody: true, call: Self.v2 + "get")
         default: return nil
         }
     }
@@ -46,7 +48,7 @@ extension Etcd {
 
     private func isDirectory(_ key: String, _ place: RegistryPlace) -> Bool {
         let name = KeyedEndpoints.name(key)
-        return name.service == name.id || !memory.keys(under: key + "/", in: place, isPrefix: true).isEmpty
+        return name.service == name.id || !oldMemory.keys(under: key + "/", in: place, isPrefix: true).isEmpty
             || !KeyedEndpoints.name(key + "/?").isRooted
     }
 
@@ -70,7 +72,7 @@ extension Etcd {
     }
 
     private func renewal(of key: String, _ ttl: Int?, _ place: RegistryPlace) -> [Advertisement] {
-        if let known = memory.keys(from: key, to: [], in: place).first { return [Self.renewal(of: known, ttl)] }
+        if let known = oldMemory.keys(from: key, to: [], in: place).first { return [Self.renewal(of: known, ttl)] }
         let name = KeyedEndpoints.name(key)
         guard name.isRooted else { return [] }
         var told = Advertisement(registry: Self.name, op: .heartbeat)
@@ -82,7 +84,7 @@ extension Etcd {
     }
 
     private func renewals(under key: String, _ ttl: Int?, _ place: RegistryPlace) -> [Advertisement] {
-        memory.keys(under: key + "/", in: place, isPrefix: true).map { Self.renewal(of: $0, ttl) }
+        oldMemory.keys(under: key + "/", in: place, isPrefix: true).map { Self.renewal(of: $0, ttl) }
     }
 
     private static func renewal(of known: Advertisement, _ ttl: Int?) -> Advertisement {
@@ -95,8 +97,8 @@ extension Etcd {
     }
 
     private func deletion(_ key: String, isPrefix: Bool, _ place: RegistryPlace) -> [Advertisement] {
-        var known = memory.keys(from: key, to: [], in: place)
-        if isPrefix { known += memory.keys(under: key + "/", in: place, isPrefix: true) }
+        var known = oldMemory.keys(from: key, to: [], in: place)
+        if isPrefix { known += oldMemory.keys(under: key + "/", in: place, isPrefix: true) }
         return known.isEmpty ? deletion(unknown: key, isPrefix: isPrefix) : known.map(\.withdrawn)
     }
 
@@ -104,8 +106,9 @@ extension Etcd {
 
     func v2Settled(_ asked: Asked, by answer: HTTPAnswer?, _ place: RegistryPlace) -> [Advertisement] {
         let node = answer?.body.flatMap { Fields($0) }?.object("node")
-        return asked.advertisements.flatMap { advertisement in
+        return asked.advertisements.map { advertisement in
             var told = advertisement
+            told.accepted = answer?.agrees
             if told.sequential == true, answer?.agrees == true, let key = node?.text("key") {
                 told.key = key
                 told.id = KeyedEndpoints.name(key).id
@@ -116,9 +119,11 @@ extension Etcd {
                 if let isDirectory = node?.flag("dir"), let key = told.key, KeyedEndpoints.name(key).isRooted {
                     told.service = KeyedEndpoints.name(key, isPrefix: isDirectory).service
                 }
-                return [told]
             }
-            return settle(told, accepted: answer?.agrees, place)
+            guard told.accepted != false, let key = told.key else { return told }
+            if told.op == .register { oldMemory.put(told, at: key, in: place) }
+            if told.op == .deregister { oldMemory.deleted(key, in: place) }
+            return told
         }
     }
 }

@@ -12,6 +12,8 @@ final class Etcd: HTTPDialect {
 
     var unreadable = 0
     var memory = LeasedKeys()
+    /// Version 2's keys are not those of version 3, even where both are served.
+    var oldMemory = LeasedKeys()
     var directories = EtcdDirectories()
 
     static let longestKey = 4096
@@ -71,16 +73,18 @@ extension Etcd {
     func look(_ key: some Collection<UInt8>, to end: some Collection<UInt8>, _ place: RegistryPlace) -> [Advertisement]
     {
         guard let key = Self.key(key) else { return [] }
-        return look(key, isPrefix: !end.isEmpty, place)
+        let isPrefix = !end.isEmpty
+        return look(key, isPrefix: isPrefix, known: memory.keys(under: key, in: place, isPrefix: isPrefix).first)
     }
 
-    func look(_ key: String, isPrefix: Bool, _ place: RegistryPlace) -> [Advertisement] {
+    /// - Parameter known: a registration that will be found.
+    func look(_ key: String, isPrefix: Bool, known: Advertisement?) -> [Advertisement] {
         let name = KeyedEndpoints.name(key, isPrefix: isPrefix)
         var told = Advertisement(registry: Self.name, op: .discover)
         told.key = key
         if name.isRooted {
             told.service = name.service
-        } else if let known = memory.keys(under: key, in: place, isPrefix: isPrefix).first {
+        } else if let known {
             told.service = known.service
         } else {
             return []
