@@ -7,19 +7,17 @@ extension Fleet {
         var explanations: [Explanation] = []
         let asked = Asked(text)
         let services = Set(byService.keys).union(policies.keys).filter { asked.means($0, vip: vips[$0]) }
-        for service in services.sorted() { explanations.append(explain(service)) }
+        for service in services.sorted() { explanations.append(explain(service, at: now)) }
         let ids = Set(services.flatMap { byService[$0] ?? [] }).union(instances.keys.filter(asked.means))
         for id in ids.sorted() {
             if let instance = instances[id] { explanations.append(explain(instance, at: now)) }
         }
-        for workload in workloads() where asked.address == workload.address {
+        for workload in workloads(at: now)
+        where asked.address == workload.address
+            || workload.calls.contains(where: { byService[$0.service] == nil && asked.means($0.service, vip: nil) })
+        {
             explanations.append(
-                Explanation(
-                    subject: .workload(workload),
-                    sentences: [
-                        "\(workload.address) on \(workload.port) asked a registry for \(workload.service.shown): "
-                            + "a candidate workload of this NIC"
-                    ]))
+                Explanation(subject: .workload(workload), sentences: Self.sentences(workload, at: now)))
         }
         for refusal in refusals()
         where refusal.service == text
@@ -64,7 +62,7 @@ extension Fleet {
         }
     }
 
-    private func explain(_ service: ServiceID) -> Explanation {
+    private func explain(_ service: ServiceID, at now: Instant) -> Explanation {
         let view = view(of: service)
         var sentences = ["service \(service.description.shown): \(view.live) of \(view.instances) instances live"]
         if let vip = view.vip { sentences.append("its VIP is \(vip.address):\(vip.port)") }
@@ -77,7 +75,27 @@ extension Fleet {
         case (let proxy?, _): sentences.append("proxy \(proxy.description.shown) is being loaded")
         case (nil, _): sentences.append("it has no proxy: \(view.reason ?? "nothing to carry")")
         }
+        for caller in callers(of: service, at: now).prefix(Settings.callersTold) {
+            for call in caller.calls where call.service == service {
+                sentences.append(
+                    "\(caller.address) on \(caller.port) is about to call it: " + Self.sentence(call, at: now))
+            }
+        }
         return Explanation(subject: .service(view), sentences: sentences)
+    }
+
+    private static func sentences(_ workload: Workload, at now: Instant) -> [String] {
+        var sentences = ["\(workload.address) on \(workload.port) asked a registry: a candidate workload of this NIC"]
+        sentences += workload.judgement.evidence.map { "\($0.weight > 0 ? "+" : "")\($0.weight) \($0.sentence)" }
+        sentences += workload.calls.map { call in
+            "it is about to call \(call.service.description.shown): " + sentence(call, at: now)
+        }
+        if let missing = workload.judgement.missing { sentences.append("what would settle it: \(missing)") }
+        return sentences
+    }
+
+    private static func sentence(_ call: Workload.Call, at now: Instant) -> String {
+        "it asked \(call.registry) \(call.count) times, last \(max(0, (now - call.time).milliseconds / 1000)) s ago"
     }
 
     private func explain(_ instance: Instance, at now: Instant) -> Explanation {
@@ -99,7 +117,12 @@ extension Fleet {
         var text = "registered with \(holder.registry) as \(holder.registration.shown) by \(registrant)"
         if let port = holder.port { text += " on \(port)" }
         if holder.foreign { text += ", which may not" }
-        if holder.assumed { text += ", without an address" }
+        if let host = holder.hostName {
+            text += ", by the host name \(host.shown)"
+        } else if holder.assumed {
+            text += ", without an address"
+        }
+        if holder.isResting { text += ", not to be sent anything" }
         if !holder.confirmed { text += ", not confirmed" }
         if holder.lapsed { return text + ", its lease lapsed" }
         if let left = view.leaseLeftSeconds { text += ", lease has \(left) s left" }

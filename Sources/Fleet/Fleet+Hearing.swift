@@ -3,12 +3,12 @@ public import Model
 /// What guests say to their registries.
 extension Fleet {
     public mutating func heard(_ hearing: Hearing, at now: Instant) -> [Action] {
-        // The registry said no: nothing has changed.
-        guard hearing.advertisement.accepted != false else { return [] }
+        // The registry said no: nothing has changed. Who asked in vain is a workload all the same.
+        guard hearing.advertisement.accepted != false || hearing.advertisement.op == .discover else { return [] }
         switch hearing.advertisement.op {
         case .register: register(hearing, at: now)
         case .deregister: deregister(hearing, at: now)
-        case .heartbeat: renew(hearing, at: now)
+        case .heartbeat: beat(hearing, at: now)
         case .discover: asked(hearing, at: now)
         case .status: status(hearing, at: now)
         // A lease that holds nothing yet: the registration that names it says its time too.
@@ -39,35 +39,73 @@ extension Fleet {
 
     private mutating func deregister(_ hearing: Hearing, at now: Instant) {
         let said = hearing.advertisement
-        if said.key == nil, said.id == nil, let lease = said.leaseId {
-            return revoke(LeaseKey.lease(lease), hearing, at: now)
+        guard !said.namesNoRegistration else {
+            if let lease = said.leaseName { return revoke(LeaseKey.lease(lease), hearing, at: now) }
+            return releaseOwn(hearing)
         }
-        guard let registration = try? Claim.registration(of: said) else { return }
-        let key = RegistrationKey(network: hearing.network, registry: said.registry, registration: registration)
-        guard let held = byRegistration[key] else {
+        guard let key = registrationKey(of: hearing) else { return }
+        guard byRegistration[key] != nil else {
             // etcd: a deletion of a whole range names no single registration.
             if said.id == nil, let prefix = said.key { releaseOwn(under: prefix, hearing) }
             return
         }
+        guard let meant = meant(by: hearing, "deregistration", at: now) else { return }
+        release(meant.id) { $0.registrationKey == key && $0.registrant == meant.registrant }
+    }
+
+    func registrationKey(of hearing: Hearing) -> RegistrationKey? {
+        let said = hearing.advertisement
+        guard let registration = try? Claim.registration(of: said) else { return nil }
+        return RegistrationKey(network: hearing.network, registry: said.registry, registration: registration)
+    }
+
+    /// Which registration something is said of, if its sender may speak for it.
+    mutating func meant(
+        by hearing: Hearing, _ what: String, at now: Instant
+    ) -> (id: InstanceID, registrant: IPAddress)? {
+        guard let key = registrationKey(of: hearing), let held = byRegistration[key] else { return nil }
         if let id = held[hearing.source] {
-            guard speaks(hearing, for: id) else {
-                // On an uplink it is the same frame on its way out.
-                if hearing.role == .uplink { return }
-                return refuse(hearing, "deregistration by another port than the registration's", at: now)
+            if speaks(hearing, for: id) { return (id, hearing.source) }
+            // On an uplink it is the same frame on its way out.
+            if hearing.role != .uplink {
+                refuse(hearing, "\(what) by another port than the registration's", at: now)
             }
-            return release(id) { $0.registrationKey == key && $0.registrant == hearing.source }
+            return nil
         }
         guard settings.registrars.contains(hearing.source) else {
-            return refuse(hearing, "deregistration by another address than the registration's", at: now)
+            refuse(hearing, "\(what) by another address than the registration's", at: now)
+            return nil
         }
         // A registrar's address may be borrowed, but not the answer to it.
-        guard said.accepted == true else {
-            return refuse(hearing, "a registrar's deregistration whose answer was not in view", at: now)
+        guard hearing.advertisement.accepted == true else {
+            refuse(hearing, "a registrar's \(what) whose answer was not in view", at: now)
+            return nil
         }
         guard held.count == 1, let (registrant, id) = held.first else {
-            return refuse(hearing, "\(held.count) guests hold this id: which of them is meant is not known", at: now)
+            refuse(hearing, "\(held.count) guests hold this id: which of them is meant is not known", at: now)
+            return nil
         }
-        release(id) { $0.registrationKey == key && $0.registrant == registrant }
+        return (id, registrant)
+    }
+
+    /// Only what it offers is named: of the sender's own registrations, those of that service, address and port, or of
+    /// that node.
+    private mutating func releaseOwn(_ hearing: Hearing) {
+        let said = hearing.advertisement
+        let service = said.serviceID(on: hearing.network)
+        guard service != nil || said.node != nil else { return }
+        let own = HostID(network: hearing.network, address: hearing.source)
+        let address = said.address.flatMap { IPAddress($0) }
+        let node = said.registration(of: "")
+        for id in service.map({ byService[$0] ?? [] }) ?? byHost[own] ?? [] where speaks(hearing, for: id) {
+            guard address == nil || id.address == address, said.port == nil || said.port == Int(id.port) else {
+                continue
+            }
+            release(id) {
+                $0.registry == said.registry && $0.registrant == hearing.source
+                    && (service == nil ? $0.registration.utf8.starts(with: node.utf8) : $0.service == service)
+            }
+        }
     }
 
     /// Of a sender's own registrations, what lies under this key.
@@ -99,19 +137,14 @@ extension Fleet {
         return finish(at: now)
     }
 
-    /// Whoever asks is a workload; what it asks for it is about to call.
-    private mutating func asked(_ hearing: Hearing, at now: Instant) {
-        guard hearing.role != .uplink, let service = hearing.advertisement.service, !service.isEmpty,
-            service.utf8.count <= Settings.longestName
+    /// A registration that was made before anybody listened is heard of by its heartbeats, where these say all of it.
+    private mutating func beat(_ hearing: Hearing, at now: Instant) {
+        let said = hearing.advertisement
+        if renew(hearing, at: now) { return }
+        guard said.accepted == true, said.service != nil, said.address.flatMap({ IPAddress($0) }) != nil,
+            said.port.map({ $0 > 0 }) ?? false
         else { return }
-        let host = HostID(network: hearing.network, address: hearing.source)
-        if let bound = bindings[host], bound.port != hearing.port { return }
-        workloadTable.set(
-            host,
-            Workload(
-                network: hearing.network, address: hearing.source, port: hearing.port, mac: hearing.sourceMAC,
-                service: service, time: now),
-            of: hearing.port)
+        register(hearing, at: now)
     }
 }
 

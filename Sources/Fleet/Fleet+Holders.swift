@@ -17,7 +17,8 @@ extension Fleet {
             service: claim.service, registry: hearing.advertisement.registry, registration: claim.registration,
             lease: claim.lease, ttlSeconds: claim.ttlSeconds, registrant: hearing.source, port: hearing.port,
             confirmed: claim.standing == .own && hearing.advertisement.accepted == true && !claim.assumed,
-            assumed: claim.assumed, foreign: claim.standing == .foreign, lapsed: false, since: now)
+            assumed: claim.assumed, hostName: claim.hostName, rests: claim.rests ? true : nil,
+            foreign: claim.standing == .foreign, lapsed: false, since: now)
         guard add(holder, to: claim.instance, at: now) else {
             return refuse(hearing, "\(settings.holdersPerInstance) registrations hold it already, the limit", at: now)
         }
@@ -64,6 +65,7 @@ extension Fleet {
         if let same {
             let old = holders[same]
             holder.since = old.since
+            holder.restsByOrder = old.restsByOrder
             // Said again without its answer in view: what was confirmed stays so.
             holder.confirmed = holder.confirmed || (old.confirmed && old.service == holder.service)
             replace(old, by: holder, of: id)

@@ -1,6 +1,7 @@
 import Model
 
-/// Registrations that live as long as they are renewed: etcd's leases, and Consul's checks with a time to live.
+/// Registrations that live as long as they are renewed: each by itself, or all that hang on one lease, session or
+/// connection.
 extension Fleet {
     mutating func holdLease(of holder: Holder, _ id: InstanceID, at now: Instant) {
         guard let key = holder.leaseKey else { return }
@@ -48,9 +49,11 @@ extension Fleet {
         for id in leases[own]?.instances ?? [] where speaks(hearing, for: id) { release(id) { $0.leaseKey == own } }
     }
 
-    mutating func renew(_ hearing: Hearing, at now: Instant) {
-        guard let key = renewedLease(hearing), var lease = leases[key] else { return }
-        guard let first = lease.instances.first, renews(hearing, first) else { return }
+    /// False: nothing is known that it could renew.
+    @discardableResult
+    mutating func renew(_ hearing: Hearing, at now: Instant) -> Bool {
+        guard let key = renewedLease(hearing), var lease = leases[key] else { return false }
+        guard let first = lease.instances.first, renews(hearing, first) else { return true }
         let ttl = hearing.advertisement.leaseSeconds ?? lease.ttlSeconds
         var deadline = ttl.map { now + .seconds($0) }
         if key.isCheck {
@@ -65,12 +68,11 @@ extension Fleet {
         (lease.heard, lease.deadline, lease.lapsed) = (now, deadline, false)
         leases[key] = lease
         if !timed { timers.set(.lease(key), deadline) }
-        guard revived else { return }
+        guard revived else { return true }
         for id in lease.instances { markLapsed(false, on: id, lease: key) }
+        return true
     }
 
-    /// Consul names the check. Where its registration was heard, it is known whose it is; else the check's name tells:
-    /// "service:ID", or "service:ID:2" for a second one, or its own.
     private func renewedLease(_ hearing: Hearing) -> LeaseKey? {
         let said = hearing.advertisement
         func known(_ name: String) -> LeaseKey? {
@@ -78,24 +80,68 @@ extension Fleet {
                 network: hearing.network, registrant: hearing.source, registry: said.registry, name: name)
             return leases[key] == nil ? checks[key] : key
         }
-        if let lease = said.leaseId { return known(LeaseKey.lease(lease)) }
-        if let service = said.serviceId, let key = known(LeaseKey.check(service)) { return key }
-        guard let id = said.id, id.utf8.count <= Settings.longestRegistration + 16 else { return nil }
-        if let key = known(LeaseKey.check(id)) { return key }
-        guard id.hasPrefix("service:") else { return nil }
-        let name = id.dropFirst("service:".count)
-        if let key = known(LeaseKey.check(String(name))) { return key }
-        guard let colon = name.lastIndex(of: ":"), UInt16(name[name.index(after: colon)...]) != nil else { return nil }
-        return known(LeaseKey.check(String(name[..<colon])))
+        func check(of id: String) -> LeaseKey? { known(LeaseKey.check(said.registration(of: id))) }
+        if let lease = said.leaseName { return known(LeaseKey.lease(lease)) }
+        if let service = said.serviceId, let key = check(of: service) { return key }
+        guard let registration = try? Claim.registration(of: said) else { return nil }
+        if let key = known(LeaseKey.check(registration)) ?? lease(of: registration, hearing) { return key }
+        return said.id.flatMap { Self.service(ofCheck: $0).lazy.compactMap(check(of:)).first }
     }
 
-    /// Consul: a check was registered, or reports how its service is. Critical is no heartbeat, and neither is a check
-    /// that has not reported yet.
+    /// What the registration itself hangs on, whatever that is called.
+    private func lease(of registration: String, _ hearing: Hearing) -> LeaseKey? {
+        let registry = hearing.advertisement.registry
+        let key = RegistrationKey(network: hearing.network, registry: registry, registration: registration)
+        let id = byRegistration[key]?[hearing.source]
+        return id.flatMap { instances[$0] }?.holders.first {
+            $0.registrationKey == key && $0.registrant == hearing.source
+        }?.leaseKey
+    }
+
+    /// Consul names the check. Where its registration was not heard its name tells whose it is: "service:ID", or
+    /// "service:ID:2" for a second one.
+    private static func service(ofCheck id: String) -> [String] {
+        guard id.utf8.count <= Settings.longestRegistration + 16, id.hasPrefix("service:") else { return [] }
+        let name = id.dropFirst("service:".count)
+        guard let colon = name.lastIndex(of: ":"), UInt16(name[name.index(after: colon)...]) != nil else {
+            return [String(name)]
+        }
+        return [String(name), String(name[..<colon])]
+    }
+
+    /// A check was registered, or reports how its service is (Consul); or an instance is taken out of service or put
+    /// back. Critical is no heartbeat, and neither is a check that has not reported yet.
     mutating func status(_ hearing: Hearing, at now: Instant) {
+        let said = hearing.advertisement
         learn(hearing, at: now)
-        switch hearing.advertisement.status {
-        case "passing", "warning": renew(hearing, at: now)
-        default: break
+        if said.status == "passing" || said.status == "warning" { renew(hearing, at: now) }
+        if said.isAgentsMaintenance {
+            let own = HostID(network: hearing.network, address: hearing.source)
+            for id in byHost[own] ?? [] where speaks(hearing, for: id) {
+                order(said.rests ?? false, id, of: hearing, at: now) {
+                    $0.registry == said.registry && $0.registrant == hearing.source
+                }
+            }
+        } else if !said.isCheck, let key = registrationKey(of: hearing),
+            let meant = meant(by: hearing, "status", at: now)
+        {
+            order(said.rests ?? false, meant.id, of: hearing, at: now) {
+                $0.registrationKey == key && $0.registrant == meant.registrant
+            }
+        }
+    }
+
+    /// By order, and not by what the instance said of itself, these registrations rest or do not.
+    private mutating func order(
+        _ rests: Bool, _ id: InstanceID, of hearing: Hearing, at now: Instant, where isMeant: (Holder) -> Bool
+    ) {
+        func changes(_ holder: Holder) -> Bool { isMeant(holder) && (holder.restsByOrder ?? false) != rests }
+        guard instances[id]?.holders.contains(where: changes) == true else { return }
+        if let reason = tooFast(hearing, at: now) { return refuse(hearing, reason, at: now) }
+        update(id) { instance in
+            for index in instance.holders.indices where changes(instance.holders[index]) {
+                instance.holders[index].restsByOrder = rests
+            }
         }
     }
 
@@ -103,7 +149,8 @@ extension Fleet {
     private mutating func learn(_ hearing: Hearing, at now: Instant) {
         let said = hearing.advertisement
         guard let ttl = said.leaseSeconds, let check = said.id, let registration = said.serviceId else { return }
-        let key = RegistrationKey(network: hearing.network, registry: said.registry, registration: registration)
+        let service = said.registration(of: registration)
+        let key = RegistrationKey(network: hearing.network, registry: said.registry, registration: service)
         guard check.utf8.count <= Settings.longestRegistration, let id = byRegistration[key]?[hearing.source],
             speaks(hearing, for: id),
             let holder = instances[id]?.holders.first(where: {
@@ -118,7 +165,7 @@ extension Fleet {
         }
         // Any check that is silent for its time makes a service critical.
         known.ttlSeconds = min(ttl, holder.ttlSeconds ?? ttl)
-        known.lease = holder.lease ?? LeaseKey.check(registration)
+        known.lease = holder.lease ?? LeaseKey.check(service)
         guard known != holder else { return }
         replace(holder, by: known, of: id)
         if holder.lease == nil { holdLease(of: known, id, at: now) }

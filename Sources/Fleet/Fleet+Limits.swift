@@ -73,9 +73,13 @@ extension Fleet {
         let known = instances[claim.instance]?.holders.contains {
             $0.registration == claim.registration && $0.registry == hearing.advertisement.registry
                 && $0.registrant == hearing.source && $0.service == claim.service && $0.lease == claim.lease
-                && $0.ttlSeconds == claim.ttlSeconds && $0.port == hearing.port
+                && $0.ttlSeconds == claim.ttlSeconds && $0.port == hearing.port && ($0.rests ?? false) == claim.rests
         }
-        if known == true { return nil }
+        return known == true ? nil : tooFast(hearing, at: now)
+    }
+
+    /// The same for any change.
+    mutating func tooFast(_ hearing: Hearing, at now: Instant) -> String? {
         let most = Double(max(Settings.leastBurst, 2 * instanceLimit(of: hearing.role)))
         var allowance = allowances[hearing.port] ?? Allowance(left: most, at: now)
         let regained = most * Double((now - allowance.at).milliseconds) / Double(Settings.burstRegained.milliseconds)

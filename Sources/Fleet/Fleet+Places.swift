@@ -33,6 +33,7 @@ extension Fleet {
             for id in byService[service] ?? [] { release(id) { $0.port == name && $0.foreign } }
         }
         allowances[name] = nil
+        workloadTable.remove(name)
         return finish(at: now)
     }
 

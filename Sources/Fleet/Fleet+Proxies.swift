@@ -107,15 +107,7 @@ extension Fleet {
     /// "web" or "blue/web": no two services have the same, whatever slashes a guest puts into a name.
     static func name(of service: ServiceID) -> String {
         if service.namespace == "default", !service.name.utf8.contains(UInt8(ascii: "/")) { return service.name }
-        var namespace = ""
-        for character in service.namespace.unicodeScalars {
-            switch character {
-            case "/": namespace += "%2F"
-            case "%": namespace += "%25"
-            default: namespace.unicodeScalars.append(character)
-            }
-        }
-        return "\(namespace)/\(service.name)"
+        return "\(service.namespace.asSegment)/\(service.name)"
     }
 
     /// Brings what the data plane was told to what is wanted now, for the services that changed.

@@ -17,8 +17,6 @@ extension Fleet {
         return views.values.sorted { $0.proxy < $1.proxy }
     }
 
-    /// Whoever asked a registry for something, latest first.
-    public func workloads() -> [Workload] { workloadTable.values.sorted { $0.time > $1.time } }
     /// What was heard and not taken, latest first.
     public func refusals() -> [Refusal] { refusalTable.values.sorted { $0.time > $1.time } }
 
@@ -32,7 +30,8 @@ extension Fleet {
 
     func view(of service: ServiceID) -> ServiceView {
         let all = members(of: service)
-        let own = all.filter { $0.service == service }
+        // What has no port is carried under no name: each that it has is its own.
+        let own = all.filter { $0.service == service || !$0.hasPort }
         let proxy = proxy(carrying: service)
         return ServiceView(
             service: service, name: service.description, vip: vips[service], mode: mode(of: service), proxy: proxy,
@@ -57,6 +56,7 @@ extension Fleet {
             return others > 0
                 ? "its instances are carried under another service's name" : "it has a policy and no instance"
         }
+        if own.allSatisfy({ !$0.hasPort }) { return Self.noPort }
         return "none of its \(own.count) instances is a live VM"
     }
 
@@ -69,6 +69,7 @@ extension Fleet {
         }
         if instance.live { return .live }
         if instance.isForeign { return .foreign }
+        if instance.isResting { return .resting }
         switch instance.judgement.verdict {
         case .container: return .container
         case .vm where instance.holders.contains(where: \.counts): return .waiting
@@ -105,17 +106,32 @@ extension Fleet {
             if case .lost(_, _, let why) = instance.phase { return why }
             return nil
         case .guarded: return guardReason(instance)
+        case .resting: return "its registry was told that it is not to be sent anything; it may well be alive"
         case .container: return "it runs in a container"
-        case .unknown: return "its verdict is unknown; what would settle it: \(instance.judgement.missing ?? "nothing")"
-        case .provisional: return provisionalReason(instance)
+        case .unknown, .provisional, .waiting:
+            if !instance.hasPort { return Self.noPort }
+            return undecidedReason(instance, state)
         case .foreign:
             let who = instance.holders.first?.registrant?.description ?? "somebody"
             return "registered by \(who), which neither has this address nor is a registrar"
-        case .waiting: return waitReason(instance)
         }
     }
 
+    private func undecidedReason(_ instance: Instance, _ state: InstanceView.State) -> String {
+        switch state {
+        case .provisional: return provisionalReason(instance)
+        case .waiting: return waitReason(instance)
+        default: return "its verdict is unknown; what would settle it: \(instance.judgement.missing ?? "nothing")"
+        }
+    }
+
+    private static let noPort = "its registry was told of no port: there is nothing that a proxy could answer for"
+
     private func provisionalReason(_ instance: Instance) -> String {
+        if let host = instance.holders.lazy.compactMap(\.hostName).first {
+            return "registered by the host name \(host.shown), which may be \(instance.id.address)'s: "
+                + "it counts once a probe finds port \(instance.id.port) open there"
+        }
         guard instance.holders.contains(where: \.assumed) else {
             return "its registry's answer was not in view, and no probe has found it open yet"
         }

@@ -36,7 +36,7 @@ public struct Fleet: Sendable {
     var draining: Set<InstanceID> = []
 
     var timers = Timers<Timer>()
-    var workloadTable: SharedTable<HostID, Workload>
+    var workloadTable: SharedTable<HostID, Asker>
     var refusalTable: SharedTable<RefusalKey, Refusal>
     /// When an instance lately went away, for damping; outlives it.
     var departures = BoundedTable<InstanceID, [Instant]>(capacity: Settings.remembered)

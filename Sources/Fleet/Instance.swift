@@ -17,6 +17,12 @@ public struct Holder: Hashable, Sendable, Codable {
     public var confirmed: Bool
     /// It named no address, which means its registry's agent's: the registrant's stands for it, once a probe agrees.
     public var assumed = false
+    /// The host that it named in place of an address: the registrant's stands for it, once a probe agrees.
+    public var hostName: String?
+    /// Its registry was told at its registration that it is not to be sent anything; nil: no.
+    public var rests: Bool?
+    /// It was said later, by whoever may: it holds until it is taken back.
+    public var restsByOrder: Bool?
     /// Consul: checks that renew it beside those that are named after it.
     public var checks: [String] = []
     /// Claimed by another address that is no registrar: shown, and nothing else.
@@ -25,7 +31,9 @@ public struct Holder: Hashable, Sendable, Codable {
     public var lapsed: Bool
     public var since: Instant
 
-    var counts: Bool { confirmed && !foreign && !lapsed }
+    var counts: Bool { confirmed && !foreign && !lapsed && !isResting }
+    /// It lives, and is not to be sent anything.
+    var isResting: Bool { rests == true || restsByOrder == true }
     var registrationKey: RegistrationKey {
         RegistrationKey(network: service.network, registry: registry, registration: registration)
     }
@@ -127,12 +135,13 @@ struct Instance: Sendable {
         self.service = service
     }
 
+    var hasPort: Bool { id.port != 0 }
     var host: HostID { HostID(network: id.network, address: id.address) }
     var isForeign: Bool { !holders.isEmpty && holders.allSatisfy(\.foreign) }
     /// Could it be a backend, as far as this version carries?
     var isCarriable: Bool {
         guard let place, place.role != .uplink else { return false }
-        return judgement.verdict == .vm && id.address.v4 != nil && id.proto == .tcp
+        return judgement.verdict == .vm && id.address.v4 != nil && id.proto == .tcp && hasPort
     }
     var isDraining: Bool { if case .draining = phase { true } else { false } }
     var isLost: Bool { if case .lost = phase { true } else { false } }
@@ -143,6 +152,7 @@ struct Instance: Sendable {
         }
     }
     var isGuarded: Bool { if case .guarded = phase { true } else { false } }
+    var isResting: Bool { holders.contains(where: \.isResting) && !holders.contains(where: \.counts) }
     /// It has a registration that only a heartbeat brings back, and none that waits for something else.
     var hasLapsed: Bool {
         holders.contains(where: \.lapsed) && holders.allSatisfy { $0.lapsed || $0.foreign }

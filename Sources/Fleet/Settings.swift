@@ -44,6 +44,11 @@ extension Fleet {
         public var backendsPerPort = 128
         public var servicesPerProxy = 64
         public var workloadsPerPort = 256
+        /// Services that one workload is remembered to have asked for, and for how long.
+        public var callsPerWorkload = 16
+        public var callsRemembered: Duration = .seconds(3600)
+        /// How long a workload is remembered that asks for nothing any more.
+        public var workloadsRemembered: Duration = .seconds(86_400)
         public var refusalsPerPort = 64
         /// VIPs kept for services that are gone.
         public var idleVIPs = 1024
@@ -53,6 +58,11 @@ extension Fleet {
         /// Longest service name, namespace and registration id, in bytes of UTF-8.
         static let longestName = 255
         static let longestRegistration = 1024
+        /// In one explanation.
+        static let callersTold = 16
+        static let longestLeaseName = 128
+        /// Of those that one registration lists.
+        static let addressesRead = 16
         static let flapWindow: Duration = .seconds(60)
         /// Instances whose departures are remembered.
         static let remembered = 4096

@@ -13,6 +13,9 @@ struct SharedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     subscript(key: Key, of port: PortName) -> Value? { tables[port]?[key] }
     var values: [Value] { tables.values.flatMap(\.values) }
 
+    /// The port is gone, and with it who was behind it.
+    mutating func remove(_ port: PortName) { tables.remove(port) }
+
     mutating func set(_ key: Key, _ value: Value, of port: PortName) {
         tables.set(port, default: BoundedTable(capacity: share)) { $0.set(key, value) }
     }

@@ -52,7 +52,7 @@ public struct ServiceID: Hashable, Sendable, Codable, Comparable, CustomStringCo
     }
 }
 
-/// One address:port:protocol on one network that offers a service.
+/// One address:port:protocol on one network that offers a service. Port 0: its registry was told of none.
 public struct InstanceID: Hashable, Sendable, Codable, Comparable, CustomStringConvertible {
     public let network: NetworkID
     public let address: IPAddress
@@ -70,7 +70,9 @@ public struct InstanceID: Hashable, Sendable, Codable, Comparable, CustomStringC
         (a.network, a.address.description, a.port, a.proto.rawValue)
             < (b.network, b.address.description, b.port, b.proto.rawValue)
     }
+    /// "-" stands for no port.
     public var description: String {
+        let port = port == 0 ? "-" : "\(port)"
         if case .v6 = address { return "[\(address)]:\(port)/\(proto.rawValue)" }
         return "\(address):\(port)/\(proto.rawValue)"
     }

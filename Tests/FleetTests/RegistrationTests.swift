@@ -176,15 +176,6 @@ import Testing
         #expect(Set(lab.loaded.keys.map(\.name)) == ["web", "team/web"])
     }
 
-    @Test("a discovery request makes its sender a workload that is shown") func workload() {
-        var lab = Lab()
-        lab.hear(message(.discover, service: "db"))
-        lab.hear(message(.discover, service: "cache"))
-        #expect(lab.fleet.workloads().map(\.service) == ["cache"])
-        #expect(lab.fleet.workloads().first?.address == .v4(a))
-        #expect(lab.fleet.explain(a.description, at: lab.now).first?.sentences.first?.contains("cache") == true)
-    }
-
     @Test("with probing off a vm port's role suffices; on a mixed port nothing does") func noProbing() {
         var lab = Lab(.enforcing.with { $0.probing = false })
         lab.hear(consul("web"))

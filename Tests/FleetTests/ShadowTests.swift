@@ -190,7 +190,7 @@ import Testing
         var lab = Lab()
         lab.hear(consul("web"))
         lab.hear(message(.discover, service: "db"), from: a, on: tap1)
-        #expect(lab.fleet.workloads().isEmpty)
+        #expect(lab.fleet.workloads(at: lab.now).isEmpty)
     }
 
     @Test("the foreign claims of a guest that is gone go with its port") func foreignGone() {
