@@ -90,6 +90,7 @@ public struct APIRoute: Sendable {
         read("/v1/ports") { node async throws(OperationError) in try await node.ports() },
         read("/v1/instances") { node async throws(OperationError) in try await node.instances() },
         read("/v1/workloads") { node async throws(OperationError) in try await node.workloads() },
+        read("/v1/registries") { node async throws(OperationError) in try await node.registries() },
         read("/v1/counters") { node async throws(OperationError) in try await node.metrics() },
         APIRoute("GET", "/v1/explain", ["subject"]) { request, node async throws(OperationError) in
             APIResponse(try await node.explain(try request.required("subject")))

@@ -17,6 +17,7 @@ public struct APIClient: NodeOperations {
     public func ports() async throws(OperationError) -> [PortView] { try await get("/v1/ports") }
     public func instances() async throws(OperationError) -> [InstanceView] { try await get("/v1/instances") }
     public func workloads() async throws(OperationError) -> [WorkloadView] { try await get("/v1/workloads") }
+    public func registries() async throws(OperationError) -> [RegistryView] { try await get("/v1/registries") }
     public func metrics() async throws(OperationError) -> MetricsSnapshot { try await get("/v1/counters") }
 
     public func explain(_ subject: String) async throws(OperationError) -> [ExplanationView] {

@@ -14,7 +14,7 @@ extension Config {
     ]
     private static let portKeys = ["match", "role", "answerARP", "network", "mode", "forwarding", "vlans"]
     private static let networkKeys = ["name", "id", "vips", "probeSource"]
-    private static let registryKeys = ["kind", "address", "port"]
+    private static let registryKeys = ["kind", "kinds", "address", "port"]
     private static let containerKeys = ["file"]
     private static let proxyKeys = ["per", "drain", "restoreGrace"]
     private static let flowKeys = ["max", "idle", "halfOpen", "closed", "halfOpenPerPort"]

@@ -31,7 +31,7 @@ extension Config {
     var dataplaneSettings: Dataplane.Settings {
         Dataplane.Settings(
             node: node, bpffs: bpffs, flowCapacity: flows.max, halfOpenPerPort: flows.halfOpenPerPort,
-            registries: endpoints.map { .init(address: $0.address, port: $0.port) })
+            registries: endpoints.map { .init(address: $0.address, port: $0.port, transports: $0.transports) })
     }
 
     var proberSettings: Prober.Settings {

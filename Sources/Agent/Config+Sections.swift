@@ -81,22 +81,48 @@ extension Config {
     // MARK: registries
 
     mutating func readRegistries(_ section: YAMLSection) {
+        var read: [(RegistryEndpoint, line: Int)] = []
         for inner in section.sections("registries", keys: Self.keys(of: "registries"), most: 64) {
-            if !inner.has("kind") {
-                inner.missing("kind", RegistryEndpoint.Kind.allCases.map(\.rawValue).joined(separator: ", "))
-            }
-            guard let kind = inner.choice("kind", of: RegistryEndpoint.Kind.self) else { continue }
+            let kinds = readKinds(inner)
+            let key = inner.has("kinds") ? "kinds" : "kind"
             let places = RegistryEndpoint.places(
-                of: [kind], address: inner.value("address", "IP address"),
+                of: kinds, address: inner.value("address", "IP address"),
                 port: inner.integer("port", in: 1...65535).map { UInt16($0) })
-            for place in places {
-                if let other = registries.first(where: { $0.address == place.address && $0.port == place.port }) {
-                    let kinds = other.kinds.map(\.rawValue).joined(separator: " and ")
-                    inner.problem("port \(place.port) there is \(kinds)'s already", "kind")
+            for place in places where !place.kinds.isEmpty {
+                for (other, line) in read where other.address == place.address && other.port == place.port {
+                    for kind in place.kinds where other.kinds.contains(kind) {
+                        inner.problem("\(kind) at port \(place.port) stands in line \(line) already", key)
+                    }
                 }
-                registries.append(place)
+                read.append((place, inner.mark(of: key)?.line ?? 0))
             }
         }
+        registries = read.map(\.0)
+    }
+
+    /// One by `kind`, or several that may be spoken at the same port by `kinds`.
+    private func readKinds(_ section: YAMLSection) -> [RegistryEndpoint.Kind] {
+        let known = RegistryEndpoint.Kind.allCases
+        if section.has("kind") && section.has("kinds") { section.problem("stands beside 'kind': one of them", "kinds") }
+        guard section.has("kinds") else {
+            if !section.has("kind") { section.missing("kind", known.map(\.rawValue).joined(separator: ", ")) }
+            return section.choice("kind", of: RegistryEndpoint.Kind.self).map { [$0] } ?? []
+        }
+        var kinds: [RegistryEndpoint.Kind] = []
+        for (text, mark) in section.strings("kinds", most: known.count) {
+            guard let kind = RegistryEndpoint.Kind(rawValue: text) else {
+                section.problems.add(
+                    "\(section.name).kinds: unknown value '\(text)'"
+                        + didYouMean(text, among: known.map(\.rawValue)), at: mark)
+                continue
+            }
+            if kinds.contains(kind) {
+                section.problems.add("\(section.name).kinds: '\(text)' stands there twice", at: mark)
+            } else {
+                kinds.append(kind)
+            }
+        }
+        return kinds
     }
 
     // MARK: numbers

@@ -104,6 +104,7 @@ extension Engine {
         let heard = ear.hear(
             frame.bytes, vlan: frame.vlan, network: frame.network, source: portTags.tag(frame.port), at: now)
         take(heard, frameTime: frame.time)
+        noteEncrypted()
         for stream in ear.takeIgnored() {
             guard let source = stream.source.v4, let destination = stream.destination.v4 else { continue }
             plane.ignore(
@@ -121,6 +122,7 @@ extension Engine {
                 advertisement: one.advertisement, network: one.network, port: port, role: rule.role,
                 sourceMAC: one.sourceMAC, source: one.source, time: one.time)
             if let frameTime { noteRegistration(hearing, at: frameTime) }
+            listening.heard(one.advertisement, in: one.network, at: one.time)
             log.debug("heard \(one.advertisement.op.rawValue) from \(one.source) on \(port)")
             perform(fleet.heard(hearing, at: clock.now))
         }
@@ -128,9 +130,8 @@ extension Engine {
 
     private func noteRegistration(_ hearing: Hearing, at time: UInt64) {
         let said = hearing.advertisement
-        guard said.op == .register, said.accepted == true, let port = said.port.flatMap(UInt16.init(exactly:)) else {
-            return
-        }
+        guard said.op == .register, said.accepted == true, let port = said.port.flatMap(UInt16.init(exactly:)), port > 0
+        else { return }
         let address = said.address.flatMap { IPAddress($0) } ?? hearing.source
         readiness.registered(InstanceID(network: hearing.network, address: address, port: port), at: time)
     }

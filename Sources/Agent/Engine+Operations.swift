@@ -9,7 +9,8 @@ extension Engine: NodeOperations {
         StatusView(
             node: config.node, version: Version.text, mode: fleet.mode, started: started, ports: try portViews(),
             services: fleet.counts.services, proxies: plane.loadedProxies.count, instances: verdicts(),
-            maps: mapViews(), drops: try drops(), alarms: alarms.list, purgedFlows: plane.purgedConnections,
+            maps: mapViews(), drops: try drops(), alarms: alarms.list, heard: earCounters,
+            encryptedRegistries: listening.encrypted.count, purgedFlows: plane.purgedConnections,
             registrationToProxyMilliseconds: median(readiness.recent))
     }
 
@@ -18,14 +19,15 @@ extension Engine: NodeOperations {
     func ports() throws(OperationError) -> [PortView] { try portViews() }
     func instances() -> [InstanceView] { instanceViews() }
     func workloads() -> [WorkloadView] { workloadViews() }
+    func registries() -> [RegistryView] { registryViews() }
 
     func explain(_ subject: String) throws(OperationError) -> [ExplanationView] {
         let explanations = explanationViews(subject)
         guard !explanations.isEmpty else {
             throw OperationError(
                 .notFound, "nothing is known of '\(subject)'",
-                remedy:
-                    "a service's name, namespace/name, an address, address:port or a VIP; `remora get services` lists them"
+                remedy: encryptionRemedy
+                    ?? "a service's name, namespace/name, an address, address:port or a VIP; `remora get services` lists them"
             )
         }
         return explanations

@@ -110,27 +110,41 @@ extension Engine {
     }
 
     func workloadViews() -> [WorkloadView] {
-        fleet.workloads().map { workload in
+        fleet.workloads(at: clock.now).map { workload in
             WorkloadView(
                 network: workload.network, address: workload.address, device: workload.port.description,
-                mac: workload.mac, service: workload.service, seen: workload.time)
+                mac: workload.mac, verdict: workload.judgement.verdict, evidence: workload.judgement.evidence,
+                calls: workload.calls.map {
+                    CallView(
+                        service: $0.service.description, registry: $0.registry, count: $0.count, seen: $0.time)
+                }, seen: workload.time)
         }
     }
 
     func explanationViews(_ subject: String) -> [ExplanationView] {
-        fleet.explain(subject, at: clock.now).map { explanation in
-            let (name, judgement): (String, Judgement?) =
-                switch explanation.subject {
-                case .service(let service): ("service \(service.service)", nil)
-                case .instance(let instance): ("instance \(instance.instance)", instance.judgement)
-                case .workload(let workload): ("workload \(workload.address)", nil)
-                case .refusal(let refusal): ("refused: \(refusal.service)", nil)
-                }
-            return ExplanationView(
-                subject: name, summary: explanation.sentences.first ?? "", verdict: judgement?.verdict,
-                evidence: judgement?.evidence ?? [], facts: facts(explanation.sentences, beside: judgement),
-                missing: judgement?.missing)
+        registryExplanations(subject) + fleet.explain(subject, at: clock.now).map(view(of:))
+    }
+
+    private func view(of explanation: Explanation) -> ExplanationView {
+        var judgement: Judgement?
+        var unheard: [String] = []
+        let name: String
+        switch explanation.subject {
+        case .service(let service): name = "service \(service.service)"
+        case .instance(let view):
+            name = "instance \(view.instance)"
+            judgement = view.judgement
+            unheard = encryptionFacts(of: view.instance.address, in: view.instance.network)
+        case .workload(let workload):
+            name = "workload \(workload.address)"
+            judgement = workload.judgement
+            unheard = encryptionFacts(of: workload.address, in: workload.network)
+        case .refusal(let refusal): name = "refused: \(refusal.service)"
         }
+        return ExplanationView(
+            subject: name, summary: explanation.sentences.first ?? "", verdict: judgement?.verdict,
+            evidence: judgement?.evidence ?? [], facts: facts(explanation.sentences, beside: judgement) + unheard,
+            missing: judgement?.missing)
     }
 
     /// The evidence and what is missing stand in fields of their own.
@@ -174,6 +188,8 @@ extension Engine {
         snapshot.instances = verdicts()
         snapshot.maps = mapViews()
         snapshot.ear = earCounters
+        snapshot.registryEvents = registryEvents
+        snapshot.registryTroubles = registryTroubles
         snapshot.probes = [
             "sent": prober.counters.sent, "answered": prober.counters.answered, "silent": prober.counters.silent,
             "refused": prober.counters.refused, "strays": prober.counters.strays,
@@ -181,17 +197,5 @@ extension Engine {
         snapshot.ringLosses = plane.ringLosses()
         snapshot.alarms = alarms.count
         return snapshot
-    }
-
-    private var earCounters: [String: UInt64] {
-        let counters = ear.counters
-        return [
-            "frames": UInt64(counters.frames), "other_frames": UInt64(counters.otherFrames),
-            "streams": UInt64(counters.streams), "gaps": UInt64(counters.gaps),
-            "skipped_bytes": UInt64(counters.skippedBytes), "messages": UInt64(counters.messages),
-            "parse_errors": UInt64(counters.parseErrors), "tls_streams": UInt64(counters.tlsStreams),
-            "ignored_streams": UInt64(counters.ignoredStreams), "evicted": UInt64(counters.evicted),
-            "advertisements": UInt64(counters.advertisements),
-        ]
     }
 }

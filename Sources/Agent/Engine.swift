@@ -38,6 +38,7 @@ actor Engine {
     var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
     var nextWaiter: UInt64 = 0
     var readiness = Readiness()
+    var listening = Listening()
     var searches = Search()
     /// Probed from an address that they may have no route to.
     var unroutable: Set<InstanceID> = []

@@ -37,6 +37,32 @@ public struct MetricsSnapshot: Sendable, Hashable, Codable {
         }
     }
 
+    /// Events that one dialect told of.
+    public struct RegistryEvents: Sendable, Hashable, Codable {
+        public var registry: String
+        public var op: String
+        /// "yes", "no", or "unseen" where the registry's answer was not in view.
+        public var accepted: String
+        public var count: UInt64
+        public init(registry: String, op: String, accepted: String, count: UInt64) {
+            self.registry = registry
+            self.op = op
+            self.accepted = accepted
+            self.count = count
+        }
+    }
+    /// What could not be heard where these dialects may be spoken.
+    public struct RegistryTrouble: Sendable, Hashable, Codable {
+        public var registry: String
+        public var kind: String
+        public var count: UInt64
+        public init(registry: String, kind: String, count: UInt64) {
+            self.registry = registry
+            self.kind = kind
+            self.count = count
+        }
+    }
+
     public var ports: [Port] = []
     public var services: [Service] = []
     /// Proxies by state.
@@ -50,6 +76,8 @@ public struct MetricsSnapshot: Sendable, Hashable, Codable {
     public var ear: [String: UInt64] = [:]
     /// What the prober counted: sent, answered, silent, refused.
     public var probes: [String: UInt64] = [:]
+    public var registryEvents: [RegistryEvents] = []
+    public var registryTroubles: [RegistryTrouble] = []
     public var alarms: Int = 0
 
     public init() {}
@@ -94,6 +122,12 @@ public struct MetricFamily: Sendable, Hashable {
         labels: ["ring"])
     static let ear = Self(
         name: "remora_ear_total", kind: .counter, help: "What the registry ear counted, by kind.", labels: ["kind"])
+    static let registryEvents = Self(
+        name: "remora_registry_events_total", kind: .counter,
+        help: "Events heard by dialect, operation and the registry's answer.", labels: ["registry", "op", "accepted"])
+    static let registryTroubles = Self(
+        name: "remora_registry_trouble_total", kind: .counter,
+        help: "What could not be heard, by the dialects of the place and by kind.", labels: ["registry", "kind"])
     static let probes = Self(
         name: "remora_probes_total", kind: .counter, help: "Probes by what became of them.", labels: ["result"])
     static let alarms = Self(
@@ -102,7 +136,7 @@ public struct MetricFamily: Sendable, Hashable {
     /// In the order of the exposition.
     public static let all: [MetricFamily] = [
         portPackets, portBytes, servicePackets, serviceBytes, serviceConnections, serviceDrops, proxies, instances,
-        mapEntries, mapCapacity, ringLosses, ear, probes, alarms,
+        mapEntries, mapCapacity, ringLosses, ear, registryEvents, registryTroubles, probes, alarms,
     ]
 }
 
@@ -122,6 +156,8 @@ extension MetricsSnapshot {
         text.family(.mapCapacity, maps.map { ([$0.name], UInt64(clamping: $0.capacity)) })
         text.family(.ringLosses, Self.byName(ringLosses))
         text.family(.ear, Self.byName(ear))
+        text.family(.registryEvents, registryEvents.map { ([$0.registry, $0.op, $0.accepted], $0.count) })
+        text.family(.registryTroubles, registryTroubles.map { ([$0.registry, $0.kind], $0.count) })
         text.family(.probes, Self.byName(probes))
         text.family(.alarms, [([], UInt64(clamping: alarms))])
         return text.text

@@ -9,7 +9,9 @@ public protocol NodeOperations: Sendable {
     func ports() async throws(OperationError) -> [PortView]
     func instances() async throws(OperationError) -> [InstanceView]
     func workloads() async throws(OperationError) -> [WorkloadView]
-    /// A service's name, `namespace/name`, an address or `address:port`.
+    /// Where registries are listened to, and what was heard there.
+    func registries() async throws(OperationError) -> [RegistryView]
+    /// A service's name, `namespace/name`, an address or `address:port`; a registry's, too.
     func explain(_ subject: String) async throws(OperationError) -> [ExplanationView]
     /// Events from `cursor` on, nil: the newest `limit`. With none to tell it waits that long for the next.
     func flows(from cursor: UInt64?, limit: Int, wait: Duration) async throws(OperationError) -> FlowPage

@@ -17,6 +17,10 @@ public struct StatusView: Codable, Sendable, Hashable {
     public var drops: [String: UInt64]
     /// What needs an operator, the worst first.
     public var alarms: [AlarmView]
+    /// What the ear counted: frames, streams, messages, gaps ...
+    public var heard: [String: UInt64]
+    /// Pairs of a guest and a registry whose conversation is encrypted.
+    public var encryptedRegistries: Int
     /// Connections deleted because their backend died.
     public var purgedFlows: Int
     /// From a registry's yes to a proxy that carries packets: the median of the newest 1024 at most.
@@ -25,7 +29,8 @@ public struct StatusView: Codable, Sendable, Hashable {
     public init(
         node: String, version: String, mode: Mode, started: Instant, ports: [PortView] = [], services: Int = 0,
         proxies: Int = 0, instances: [String: Int] = [:], maps: [MapView] = [], drops: [String: UInt64] = [:],
-        alarms: [AlarmView] = [], purgedFlows: Int = 0, registrationToProxyMilliseconds: Double? = nil
+        alarms: [AlarmView] = [], heard: [String: UInt64] = [:], encryptedRegistries: Int = 0, purgedFlows: Int = 0,
+        registrationToProxyMilliseconds: Double? = nil
     ) {
         self.node = node
         self.version = version
@@ -38,6 +43,8 @@ public struct StatusView: Codable, Sendable, Hashable {
         self.maps = maps
         self.drops = drops
         self.alarms = alarms
+        self.heard = heard
+        self.encryptedRegistries = encryptedRegistries
         self.purgedFlows = purgedFlows
         self.registrationToProxyMilliseconds = registrationToProxyMilliseconds
     }
@@ -232,25 +239,106 @@ public struct InstanceView: Codable, Sendable, Hashable {
     }
 }
 
-/// A guest that asked a registry for a service.
+/// A guest that asked a registry for services.
 public struct WorkloadView: Codable, Sendable, Hashable {
     public var network: NetworkID
     public var address: IPAddress
     public var device: String?
     public var mac: MACAddress?
-    /// The service it asked for last.
-    public var service: String?
+    public var verdict: Verdict
+    /// Heaviest first.
+    public var evidence: [Evidence]
+    /// What it is about to call, latest first.
+    public var calls: [CallView]
     public var seen: Instant
 
     public init(
-        network: NetworkID, address: IPAddress, device: String? = nil, mac: MACAddress? = nil, service: String? = nil,
-        seen: Instant
+        network: NetworkID, address: IPAddress, device: String? = nil, mac: MACAddress? = nil,
+        verdict: Verdict = .unknown, evidence: [Evidence] = [], calls: [CallView] = [], seen: Instant
     ) {
         self.network = network
         self.address = address
         self.device = device
         self.mac = mac
+        self.verdict = verdict
+        self.evidence = evidence
+        self.calls = calls
+        self.seen = seen
+    }
+}
+
+/// A service that somebody asked a registry for.
+public struct CallView: Codable, Sendable, Hashable {
+    public var service: String
+    /// The dialect in which it was asked for.
+    public var registry: String
+    public var count: Int
+    public var seen: Instant
+
+    public init(service: String, registry: String, count: Int, seen: Instant) {
         self.service = service
+        self.registry = registry
+        self.count = count
+        self.seen = seen
+    }
+}
+
+/// Where registries are listened to.
+public struct RegistryView: Codable, Sendable, Hashable {
+    /// What may be spoken there.
+    public var kinds: [String]
+    /// Nil: any.
+    public var address: IPAddress?
+    public var port: UInt16
+    public var transports: [TransportProtocol]
+    /// Registries that something was heard of, latest first.
+    public var heard: [HeardRegistryView]
+    /// Conversations that are encrypted, oldest first: those registries must be asked instead.
+    public var encrypted: [EncryptedRegistryView]
+
+    public init(
+        kinds: [String], address: IPAddress? = nil, port: UInt16, transports: [TransportProtocol],
+        heard: [HeardRegistryView] = [], encrypted: [EncryptedRegistryView] = []
+    ) {
+        self.kinds = kinds
+        self.address = address
+        self.port = port
+        self.transports = transports
+        self.heard = heard
+        self.encrypted = encrypted
+    }
+}
+
+public struct HeardRegistryView: Codable, Sendable, Hashable {
+    public var network: NetworkID
+    public var address: IPAddress
+    public var events: UInt64
+    public var seen: Instant
+
+    public init(network: NetworkID, address: IPAddress, events: UInt64, seen: Instant) {
+        self.network = network
+        self.address = address
+        self.events = events
+        self.seen = seen
+    }
+}
+
+public struct EncryptedRegistryView: Codable, Sendable, Hashable {
+    public var network: NetworkID
+    public var address: IPAddress
+    public var guest: IPAddress
+    public var connections: UInt64
+    public var since: Instant
+    public var seen: Instant
+
+    public init(
+        network: NetworkID, address: IPAddress, guest: IPAddress, connections: UInt64, since: Instant, seen: Instant
+    ) {
+        self.network = network
+        self.address = address
+        self.guest = guest
+        self.connections = connections
+        self.since = since
         self.seen = seen
     }
 }

@@ -21,8 +21,13 @@ struct AllowedDialects {
     let grpc: [any GRPCDialect]
     let streams: [any StreamDialect]
     let datagrams: [any DatagramDialect]
+    /// Each once, as they were named.
+    let names: String
 
     init(_ dialects: [any Dialect]) {
+        var names: [String] = []
+        for name in dialects.map({ type(of: $0).name }) where !names.contains(name) { names.append(name) }
+        self.names = names.joined(separator: ",")
         http = dialects.compactMap { $0 as? any HTTPDialect }
         grpc = dialects.compactMap { $0 as? any GRPCDialect }
         streams = dialects.compactMap { $0 as? any StreamDialect }

@@ -72,10 +72,11 @@ public struct Ear: ~Copyable {
     /// Held back in all connections together.
     public private(set) var bytes = 0
     private let limits: Limits
-    private let posts: ListeningPosts
+    let posts: ListeningPosts
     private var conversations: LeastRecent<FiveTuple, Conversation>
     private var ignored: [FiveTuple] = []
     private var encrypted: [EncryptedRegistry] = []
+    var troubled: [String: Trouble] = [:]
     private var nextDeadline: Instant?
 
     public init(registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Limits = Limits()) {
@@ -275,6 +276,12 @@ public struct Ear: ~Copyable {
         counted.messages += new.messages
         counted.parseErrors += new.parseErrors
         counted.tlsStreams += new.tlsStreams
+        var trouble = Trouble()
+        (trouble.gaps, trouble.skippedBytes) = (new.gaps, new.skippedBytes)
+        (trouble.unreadable, trouble.tlsStreams) = (new.parseErrors, new.tlsStreams)
+        if !trouble.isNone, let allowed = posts.at(talk.tuple.destination, talk.tuple.destinationPort) {
+            troubled[allowed.names, default: Trouble()].add(trouble)
+        }
         guard new.ignoredStreams > 0 else { return }
         counted.ignoredStreams += new.ignoredStreams
         // Not asked for: then nobody stops copying, and a list that only grows helps no one.

@@ -38,6 +38,16 @@ public struct RegistryEndpoint: Hashable, Sendable {
     public var address: IPAddress?
     public var port: UInt16
 
+    /// What carries the languages that may be spoken there.
+    public var transports: Set<TransportProtocol> {
+        var transports: Set<TransportProtocol> = []
+        for dialect in kinds.flatMap(\.dialects) {
+            if dialect is any DatagramDialect.Type { transports.insert(.udp) }
+            if dialect is any StreamDialect.Type || dialect is any HTTPDialect.Type { transports.insert(.tcp) }
+        }
+        return transports
+    }
+
     public init(kinds: [Kind], address: IPAddress? = nil, port: UInt16) {
         self.kinds = kinds
         self.address = address

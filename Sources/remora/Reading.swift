@@ -18,12 +18,17 @@ struct StatusCommand: AsyncParsableCommand {
             rows.isEmpty ? "" : "\n" + Table(Row.columns, rows.map(\.cells)).rendered(width: width)
         }
         let verdicts = status.instances.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+        let heard = status.heard
+        func count(_ kind: String) -> String { "\(heard[kind] ?? 0)" }
         let drops = status.drops.filter { $0.value > 0 }.sorted { $0.value > $1.value }
         return """
             node \(printable(status.node)), mode \(status.mode.rawValue), since \(status.started.dateAndTime), \
             version \(printable(status.version))
             \(status.services) services, \(status.proxies) proxies, \
             instances: \(verdicts.isEmpty ? "none" : verdicts.joined(separator: ", "))
+            heard: \(count("advertisements")) events in \(count("messages")) messages of \(count("frames")) frames; \
+            \(count("gaps")) gaps, \(count("parse_errors")) unreadable, \
+            \(status.encryptedRegistries) encrypted conversations (remora get registries)
 
             """ + table(status.alarms) + table(status.ports) + table(status.maps) + table(drops.map(DropRow.init))
     }
@@ -40,7 +45,9 @@ private struct DropRow: Tabular {
 struct GetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "get", abstract: "Lists what the agent knows.")
 
-    enum Kind: String, ExpressibleByArgument, CaseIterable { case services, proxies, ports, instances, workloads }
+    enum Kind: String, ExpressibleByArgument, CaseIterable {
+        case services, proxies, ports, instances, workloads, registries
+    }
     @Argument(help: ArgumentHelp("\(Kind.allCases.map(\.rawValue).joined(separator: ", ")).")) var kind: Kind
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
@@ -53,6 +60,7 @@ struct GetCommand: AsyncParsableCommand {
         case .ports: try output.show(try await client.ports())
         case .instances: try output.show(try await client.instances())
         case .workloads: try output.show(try await client.workloads())
+        case .registries: try output.show(try await client.registries())
         }
     }
 }
@@ -60,7 +68,7 @@ struct GetCommand: AsyncParsableCommand {
 struct ExplainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain", abstract: "Why something has its verdict, and why it has, or has no, proxy.")
-    @Argument(help: "A service, namespace/service, address or address:port.") var subject: String
+    @Argument(help: "A service, namespace/service, address or address:port, of a registry, too.") var subject: String
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
 

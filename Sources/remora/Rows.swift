@@ -69,10 +69,34 @@ extension InstanceView: Tabular {
 
 extension WorkloadView: Tabular {
     static var columns: [Table.Column] {
-        [.init("WORKLOAD"), .init("NET", .right), .init("PORT"), .init("MAC"), .init("ASKED FOR"), .init("SEEN")]
+        [
+            .init("WORKLOAD"), .init("NET", .right), .init("PORT"), .init("MAC"), .init("VERDICT"), .init("SEEN"),
+            .init("ABOUT TO CALL"), .init("WHY"),
+        ]
     }
     var cells: [String] {
-        ["\(address)", "\(network)", device ?? "-", mac?.description ?? "-", service ?? "-", seen.time]
+        [
+            "\(address)", "\(network)", device ?? "-", mac?.description ?? "-", verdict.rawValue, seen.time,
+            calls.isEmpty ? "-" : calls.map(\.service).joined(separator: " "), evidence.first?.sentence ?? "",
+        ]
+    }
+}
+
+extension RegistryView: Tabular {
+    static var columns: [Table.Column] {
+        [
+            .init("REGISTRY"), .init("ADDRESS"), .init("PORT", .right), .init("BY"), .init("HEARD"),
+            .init("EVENTS", .right), .init("SEEN"), .init("ENCRYPTED FOR"),
+        ]
+    }
+    var cells: [String] {
+        [
+            kinds.joined(separator: " "), address?.description ?? "any", "\(port)",
+            transports.map(\.rawValue).joined(separator: " "),
+            heard.isEmpty ? "-" : heard.map(\.address.description).joined(separator: " "),
+            "\(heard.reduce(0) { $0 &+ $1.events })", heard.first?.seen.time ?? "-",
+            encrypted.isEmpty ? "-" : encrypted.map { "\($0.guest) at \($0.address)" }.joined(separator: ", "),
+        ]
     }
 }
 

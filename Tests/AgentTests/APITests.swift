@@ -37,6 +37,8 @@ import Testing
             #expect(try await client.status() == status)
             #expect(try await client.ports() == ports)
             #expect(try await client.metrics() == metrics)
+            let registries = try await node.registries()
+            #expect(try await client.registries() == registries)
             #expect(try await client.proxies().isEmpty)
             #expect(try await client.instances().isEmpty)
         }

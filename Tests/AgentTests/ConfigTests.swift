@@ -1,4 +1,5 @@
 import Model
+import Registries
 import Testing
 
 @testable import Agent
@@ -23,6 +24,7 @@ import Testing
         registries:
           - {kind: etcd, address: 10.0.0.2, port: 2379}
           - {kind: consul}
+          - {kinds: [consul, etcd], port: 9000}
         registrars: [10.0.0.5]
         containers: {file: /etc/remora/containers.txt}
         proxies: {per: vm, drain: 5s, restoreGrace: 20s}
@@ -58,7 +60,8 @@ import Testing
         #expect(config.port(matching: PortName("up0"))?.answerARP == true)
         #expect(config.networks.map(\.id.number) == [0, 7])
         #expect(config.networks[0].probeSource?.description == "10.88.0.9")
-        #expect(config.registries.map(\.port) == [2379, 8500])
+        #expect(config.registries.map(\.port) == [2379, 8500, 9000])
+        #expect(config.registries.map { $0.kinds.map(\.rawValue) } == [["etcd"], ["consul"], ["consul", "etcd"]])
         #expect(config.registrars == [IPAddress("10.0.0.5")])
         #expect(config.containers == "/etc/remora/containers.txt")
         #expect(config.proxies == .init(per: .vm, drain: .seconds(5), restoreGrace: .seconds(20)))
@@ -77,6 +80,24 @@ import Testing
         #expect(config.ports[0].answerARP && config.ports[0].mode == nil)
         #expect(config.networks == [.init(name: "default", id: NetworkID(0))])
         #expect(config.metrics == nil && config.socket == Config.defaultSocket)
+    }
+
+    @Test("without registries every dialect is listened to at its usual ports, and nothing else is") func usual() throws
+    {
+        let all = try parse("ports: [{match: eth0, role: vm}]").endpoints
+        for kind in RegistryEndpoint.Kind.allCases {
+            #expect(all.filter { $0.kinds.contains(kind) }.map(\.port) == kind.usualPorts, "\(kind)")
+        }
+        let one = try parse("ports: [{match: eth0, role: vm}]\nregistries: [{kind: etcd, port: 4000}]").endpoints
+        #expect(one.map(\.port) == [4000])
+        #expect(one.flatMap(\.transports) == [.tcp])
+    }
+
+    @Test("two kinds at one port are what is named there, in one entry or two") func together() throws {
+        let text = "ports: [{match: eth0, role: vm}]\nregistries: "
+        #expect(problems(text + "[{kind: etcd, port: 80}, {kind: consul, port: 80}]").isEmpty)
+        #expect(
+            try parse(text + "[{kinds: [etcd, consul], address: 10.0.0.1}]").registries.map(\.port) == [2379, 8500])
     }
 
     @Test("an error names its file, line and column") func marks() {
@@ -103,9 +124,20 @@ import Testing
             ("metrics: 127.0.0.1:0\n", "no address and port"),
             ("registries: [{kind: consol}]\n", "unknown value 'consol'; did you mean 'consul'?"),
             ("registries: [{kind: bonjour}]\n", "unknown value 'bonjour' (known: consul, "),
+            ("registries: [{port: 80}]\n", "'kind' is missing: consul, "),
+            (
+                "registries:\n  - kinds: [etcd,\n     consol]\n",
+                "3:6: registries[0].kinds: unknown value 'consol'; did you mean 'consul'?"
+            ),
+            ("registries: [{kinds: [etcd, etcd]}]\n", "registries[0].kinds: 'etcd' stands there twice"),
+            ("registries: [{kind: etcd, kinds: [consul]}]\n", "stands beside 'kind'"),
+            ("registries: [{kinds: etcd}]\n", "kinds: must be a list"),
             ("registries: [{kind: etcd, address: 10.0.0.300}]\n", "'10.0.0.300' is no IP address"),
             ("registries: [{kind: etcd, port: 0}]\n", "'0' is no whole number from 1 to 65535"),
-            ("registries: [{kind: etcd}, {kind: consul, port: 2379}]\n", "port 2379 there is etcd's already"),
+            (
+                "registries:\n  - {kind: etcd}\n  - {kinds: [consul, etcd], port: 2379}\n",
+                "r.yaml:3:13: registries[1].kinds: etcd at port 2379 stands in line 2 already"
+            ),
             ("registries: {kind: etcd}\n", "registries: must be a list"),
             ("registrars: [ten]\n", "'ten' is no IP address"),
             ("containers: {}\n", "'file' is missing"),

@@ -32,6 +32,18 @@ final class FakeNode: NodeOperations {
     func instances() async throws(OperationError) -> [InstanceView] { [] }
     func workloads() async throws(OperationError) -> [WorkloadView] { throw OperationError(.busy, "starting") }
 
+    func registries() async throws(OperationError) -> [RegistryView] {
+        [
+            .init(
+                kinds: ["etcd"], port: 2379, transports: [.tcp],
+                encrypted: [
+                    .init(
+                        network: NetworkID(0), address: .v4(IPv4Address(bits: 1)), guest: .v4(IPv4Address(bits: 2)),
+                        connections: 3, since: Instant(milliseconds: 1), seen: Instant(milliseconds: 2))
+                ])
+        ]
+    }
+
     func explain(_ subject: String) async throws(OperationError) -> [ExplanationView] {
         note("explain \(subject)")
         guard subject != "nobody" else {

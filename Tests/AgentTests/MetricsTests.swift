@@ -38,13 +38,20 @@ import Testing
         snapshot.ringLosses = ["adverts": 0]
         snapshot.ear = ["frames": 9]
         snapshot.probes = ["sent": 1]
+        snapshot.registryEvents = [.init(registry: "nacos", op: "register", accepted: "unseen", count: 4)]
+        snapshot.registryTroubles = [.init(registry: "eureka,uddi", kind: "gaps", count: 5)]
         let names = snapshot.exposition().split(separator: "\n").filter { $0.hasPrefix("# TYPE") }
             .map { String($0.split(separator: " ")[2]) }
         #expect(
             names == [
                 "remora_proxies", "remora_instances", "remora_map_entries", "remora_map_capacity",
-                "remora_ring_lost_total", "remora_ear_total", "remora_probes_total", "remora_alarms",
+                "remora_ring_lost_total", "remora_ear_total", "remora_registry_events_total",
+                "remora_registry_trouble_total", "remora_probes_total", "remora_alarms",
             ])
+        let text = snapshot.exposition()
+        #expect(
+            text.contains(#"remora_registry_events_total{registry="nacos",op="register",accepted="unseen"} 4"# + "\n"))
+        #expect(text.contains(#"remora_registry_trouble_total{registry="eureka,uddi",kind="gaps"} 5"# + "\n"))
         #expect(Set(names).isSubset(of: Set(MetricFamily.all.map(\.name))))
     }
 

@@ -1,4 +1,6 @@
 import ArgumentParser
+import Fleet
+import Registries
 import Testing
 
 @testable import Agent
@@ -60,6 +62,21 @@ import Testing
             #expect(rows.contains { $0.count > 1 && $0[0] == key && $0[1] == value }, "\(key): \(value)")
         }
         #expect(plain.flows.closed == .seconds(60))
+    }
+
+    @Test("every kind of registry is described with its usual ports") func kinds() throws {
+        let rows = Self.rows(try section("Configuration"))
+        for kind in RegistryEndpoint.Kind.allCases {
+            let row = try #require(rows.first { $0.count > 1 && $0[0] == kind.rawValue }, "\(kind)")
+            let ports = row[1].split(separator: ", ").compactMap { UInt16($0) }
+            #expect(Set(kind.usualPorts).isSubset(of: ports), "\(kind)")
+        }
+    }
+
+    @Test("every state of an instance is described, and no other") func states() throws {
+        let rows = Self.rows(try section("What becomes of a registration")).compactMap(\.first)
+        let states = rows.prefix { $0 != "Registry" }.filter { $0 != "State" && $0 != "---" }
+        #expect(states == InstanceState.allCases.map(\.rawValue))
     }
 
     @Test("every verb is described, and no other") func verbs() throws {
