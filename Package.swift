@@ -78,8 +78,8 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ]),
         tests("FleetTests", ["Fleet", "Classifier", "Policy"]),
-        tests("DataplaneTests", ["Dataplane"]),
-        tests("NetlinkTests", ["Netlink"]),
+        tests("DataplaneTests", ["Dataplane", "Prober", "Lab"]),
+        tests("NetlinkTests", ["Netlink", "Lab"]),
         tests("ProberTests", ["Prober", "Packets"]),
         tests("AgentTests", ["Agent", "remora"]),
         // Namespaces, virtual machines and containers to try the binary in, and what is tried.

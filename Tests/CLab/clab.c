@@ -16,6 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+int clab_private_network(void)
+{
+	return unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
 int clab_pipe(int ends[2])
 {
 	return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0;

@@ -1,6 +1,7 @@
 import CRemoraABI
 import Glibc
 import Model
+import Synchronization
 
 @testable import Dataplane
 
@@ -25,15 +26,19 @@ final class Rig {
         state: .live)
     static let vip = "10.255.0.7"
 
-    private static nonisolated(unsafe) var count = 0
+    /// Suites run beside each other.
+    private static let count = Mutex(0)
 
     init(
         flows: Int = 4096, halfOpen: Int = 1000, forwarding: Forwarding = .switch, mode: Mode = .enforce,
         registries: [Dataplane.Settings.Registry] = [], vlans: [UInt16: NetworkID] = [:], role: PortRole = .vm,
         node: String? = nil
     ) throws {
-        Self.count += 1
-        var settings = Dataplane.Settings(node: node ?? "test-\(getpid())-\(Self.count)")
+        let number = Self.count.withLock { count in
+            count += 1
+            return count
+        }
+        var settings = Dataplane.Settings(node: node ?? "test-\(getpid())-\(number)")
         settings.flowCapacity = flows
         settings.halfOpenPerPort = halfOpen
         settings.registries = registries

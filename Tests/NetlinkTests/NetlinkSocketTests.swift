@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Lab
 import Model
 import Synchronization
 import Testing
@@ -35,10 +36,10 @@ import Testing
     func frames() async throws {
         let plain: [UInt8] = [UInt8](repeating: 0xff, count: 6) + [2, 0, 0, 0, 0, 9, 0x88, 0xb5] + Array(0..<50)
         let tagged = Array(plain.prefix(12)) + [0x81, 0, 0, 7] + plain.dropFirst(12)
-        let (sent, come, lost) = try await Self.inNamespace {
-            try Self.ip("link add up0 type veth peer name vm0")
-            try Self.ip("link set up0 up")
-            try Self.ip("link set vm0 up")
+        let (sent, come, lost) = try await PrivateNetwork.run {
+            try PrivateNetwork.ip("link add up0 type veth peer name vm0")
+            try PrivateNetwork.ip("link set up0 up")
+            try PrivateNetwork.ip("link set vm0 up")
             try Self.waitUntilUp(["up0", "vm0"])
             let sender = try FrameSocket(device: PortName("up0"))
             var near = try FrameSocket(device: PortName("up0"))
@@ -85,18 +86,18 @@ import Testing
 
     @Test("a veth that comes, goes up and goes is followed", .enabled(if: geteuid() == 0, "needs root"))
     func follow() async throws {
-        let seen = try await Self.inNamespace {
+        let seen = try await PrivateNetwork.run {
             var socket = try NetlinkSocket()
             #expect(try socket.read().isEmpty)
-            try Self.ip("link add up0 type veth peer name vm0")
+            try PrivateNetwork.ip("link add up0 type veth peer name vm0")
             let born = try Self.drain(&socket)
-            try Self.ip("link set up0 up")
-            try Self.ip("link set vm0 up")
-            try Self.ip("neigh add 10.9.9.9 lladdr 02:00:00:00:00:09 dev up0")
+            try PrivateNetwork.ip("link set up0 up")
+            try PrivateNetwork.ip("link set vm0 up")
+            try PrivateNetwork.ip("neigh add 10.9.9.9 lladdr 02:00:00:00:00:09 dev up0")
             let up = try Self.drain(&socket)
             let dumped = try NetlinkSocket.links()
             let table = try NetlinkSocket.neighbours(.ipv4)
-            try Self.ip("link del up0")
+            try PrivateNetwork.ip("link del up0")
             return Seen(born: born, up: up, gone: try Self.drain(&socket), dumped: dumped, table: table)
         }
         let up0 = try #require(seen.dumped.first { $0.name.description == "up0" })
@@ -117,13 +118,13 @@ import Testing
 
     @Test("a reader that falls behind is told that it missed something", .enabled(if: geteuid() == 0, "needs root"))
     func overrun() async throws {
-        let events = try await Self.inNamespace {
+        let events = try await PrivateNetwork.run {
             var socket = try NetlinkSocket(receiveBytes: 1)
-            try Self.ip("link add d0 type veth peer name d1")
-            for mtu in 1000..<1040 { try Self.ip("link set d0 mtu \(mtu)") }
+            try PrivateNetwork.ip("link add d0 type veth peer name d1")
+            for mtu in 1000..<1040 { try PrivateNetwork.ip("link set d0 mtu \(mtu)") }
             var first = try Self.drain(&socket)
             // Once told, it hears again.
-            try Self.ip("link set d0 mtu 1400")
+            try PrivateNetwork.ip("link set d0 mtu 1400")
             first += try Self.drain(&socket)
             return first
         }
@@ -150,32 +151,4 @@ import Testing
     }
 
     struct CommandFailed: Error { let command: String }
-
-    static func ip(_ arguments: String) throws {
-        var child = pid_t()
-        let words = ["ip"] + arguments.split(separator: " ").map(String.init)
-        var pointers = words.map { strdup($0) } + [nil]
-        defer { for pointer in pointers { free(pointer) } }
-        var status: Int32 = 0
-        guard posix_spawnp(&child, "ip", nil, nil, &pointers, environ) == 0, waitpid(child, &status, 0) == child,
-            status == 0
-        else { throw CommandFailed(command: words.joined(separator: " ")) }
-    }
-
-    /// CLONE_NEWNET of linux/sched.h, which Glibc leaves out, as it does unshare().
-    private static let newNetwork: Int32 = 0x4000_0000
-
-    /// Runs `body` on a thread of its own in a new network namespace, which ends with the thread.
-    static func inNamespace<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread {
-                guard let symbol = dlsym(nil, "unshare"),
-                    unsafeBitCast(symbol, to: (@convention(c) (Int32) -> Int32).self)(newNetwork) == 0
-                else {
-                    return continuation.resume(throwing: CommandFailed(command: "unshare"))
-                }
-                continuation.resume(with: Result { try body() })
-            }
-        }
-    }
 }

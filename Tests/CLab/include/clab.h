@@ -12,6 +12,9 @@ pid_t clab_spawn(char *const argv[], char *const envp[], const char *netns, int 
 /* A socket that lives in `netns`; the calling thread stays where it is. */
 int clab_socket(const char *netns, int domain, int kind, int protocol);
 
+/* Gives the calling thread a network namespace of its own, which ends with it and what it started. */
+int clab_private_network(void);
+
 /* Sends one frame, as it is, out of a device. */
 int clab_send_frame(const char *netns, const char *device, const void *frame, unsigned long length);
 
