@@ -68,8 +68,8 @@ extension Engine {
 
     private func sentence(_ registry: EncryptedRegistry, _ found: Listening.Encrypted) -> String {
         let seconds = max(0, (clock.now - found.since).milliseconds / 1000)
-        return "the registry at \(registry.place) is encrypted for guest \(registry.guest) since \(seconds) s "
-            + "(\(found.connections) connections): what it registers there must be declared"
+        return "the registry at \(registry.place) is encrypted for guest \(registry.guest), first seen "
+            + "\(seconds) s ago, connections so far: \(found.connections). What it registers there must be declared"
     }
 
     private static func isMeant(_ subject: String, _ address: IPAddress, _ port: UInt16) -> Bool {

@@ -95,7 +95,8 @@ extension Fleet {
     }
 
     private static func sentence(_ call: Workload.Call, at now: Instant) -> String {
-        "it asked \(call.registry) \(call.count) times, last \(max(0, (now - call.time).milliseconds / 1000)) s ago"
+        "it asked \(call.registry) \(call.count == 1 ? "once" : "\(call.count) times"), "
+            + "last \(max(0, (now - call.time).milliseconds / 1000)) s ago"
     }
 
     private func explain(_ instance: Instance, at now: Instant) -> Explanation {
