@@ -78,7 +78,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ]),
         tests("FleetTests", ["Fleet", "Classifier", "Policy"]),
-        tests("DataplaneTests", ["Dataplane", "Prober", "Lab"]),
+        tests("DataplaneTests", ["Dataplane", "Packets", "Prober", "Lab"]),
         tests("NetlinkTests", ["Netlink", "Lab"]),
         tests("ProberTests", ["Prober", "Packets"]),
         tests("AgentTests", ["Agent", "remora"]),

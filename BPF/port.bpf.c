@@ -6,6 +6,7 @@
 #include "lib/kernel.h"
 #include "lib/maps.h"
 #include "lib/parse.h"
+#include "lib/probe.h"
 #include "lib/report.h"
 #include "lib/rewrite.h"
 #include "lib/sniff.h"
@@ -119,33 +120,14 @@ static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet
 	return drop(skb, packet, hook, slot, REMORA_DROP_NO_PROXY);
 }
 
-/* The answer to a probe ends here: nobody else must see it, or a reset would reach a stranger's session. */
-static __always_inline bool take_probe_answer(struct __sk_buff *skb, struct packet *packet, __u32 hook)
-{
-	const struct tcphdr *tcp = packet->tcp;
-
-	if (!(tcp->syn && tcp->ack) && !tcp->rst)
-		return false;
-	if (!bpf_map_lookup_elem(&probes, &packet->key))
-		return false;
-	struct remora_event event = event_of(skb, packet, hook);
-	event.kind = REMORA_EVENT_PROBE_ANSWER;
-	event.reason = REMORA_PROBE_ANSWERED;
-	event.ttl = packet->ip->ttl;
-	event.tcp_flags = ((__u8 *)tcp)[13];
-	event.tcp_sequence = bpf_ntohl(tcp->seq);
-	event.tcp_acknowledged = bpf_ntohl(tcp->ack_seq);
-	report(&event, BPF_RB_FORCE_WAKEUP);
-	count(skb, hook, REMORA_PROBE_ANSWERED);
-	return true;
-}
-
 static __always_inline int arp(struct __sk_buff *skb, struct packet *packet, __u32 hook)
 {
 	struct arp_ipv4 *request = parse_arp(packet);
 
 	if (!request)
 		return pass(skb, hook, REMORA_PASS_UNPARSED);
+	if (!(hook & 1) && take_arp_answer(skb, packet, request, hook))
+		return TCX_DROP;
 	watch_neighbour(skb, packet, request, hook);
 	if (port_config.mode == REMORA_MODE_OBSERVE || !port_config.answer_arp || !asks_for_vip(packet, request))
 		return pass(skb, hook, REMORA_PASS_NOT_OURS);
@@ -163,6 +145,9 @@ static __always_inline int fragment(struct __sk_buff *skb, struct packet *packet
 
 static __always_inline int outcome(struct __sk_buff *skb, struct packet *packet, enum parsed parsed, __u32 hook)
 {
+	if (!(hook & 1) && (parsed == PARSED_NOT_IPV4 ? take_answer6(skb, packet, hook)
+						      : parsed == PARSED_NOT_TCP && take_answer(skb, packet, hook)))
+		return TCX_DROP;
 	if (parsed == PARSED_NOT_IPV4)
 		return pass(skb, hook, REMORA_PASS_NOT_IPV4);
 	if (parsed == PARSED_FRAGMENT)
@@ -201,7 +186,7 @@ int port_ingress(struct __sk_buff *skb)
 			return established(skb, &packet, flow, hook);
 	}
 	sniff_tcp(skb, &packet, port_config.slot, false);
-	if (take_probe_answer(skb, &packet, hook))
+	if (take_tcp_answer(skb, &packet, hook))
 		return TCX_DROP;
 	if (port_config.mode == REMORA_MODE_OBSERVE)
 		return pass(skb, hook, REMORA_PASS_OBSERVED);

@@ -95,13 +95,24 @@ struct {
 	__type(value, __u32);
 } ignored SEC(".maps");
 
-/* What the agent's outstanding probes will be answered with. */
+/* What the agent's outstanding probes will be answered with, and their numbers. An ARP reply has protocol 0 and no
+ * destination; of an echo the destination port is its identifier. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct remora_flow_key);
 	__type(value, __u32);
 } probes SEC(".maps");
+
+/* The same for IPv6. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct remora_flow6_key);
+	__type(value, __u32);
+} probes6 SEC(".maps");
 
 /* By (port slot * 2 + hook) * REMORA_MAX_REASONS + reason; hook 0 is ingress. */
 struct {

@@ -6,19 +6,23 @@ extension Config {
     /// Every key that a configuration may hold, by section, in the order of the documentation.
     public static let keys: KeyValuePairs<String, [String]> = [
         "": rootKeys, "ports": portKeys, "networks": networkKeys, "registries": registryKeys,
-        "containers": containerKeys, "proxies": proxyKeys, "flows": flowKeys, "probe": probeKeys, "limits": limitKeys,
+        "containers": containerKeys, "overlays": overlayKeys, "proxies": proxyKeys, "flows": flowKeys,
+        "probe": probeKeys, "limits": limitKeys,
     ]
     private static let rootKeys = [
         "node", "mode", "forwarding", "state", "socket", "metrics", "bpffs", "logLevel", "ports", "networks",
         "registries", "registrars", "containers", "proxies", "flows", "probe", "limits",
     ]
     private static let portKeys = ["match", "role", "answerARP", "network", "mode", "forwarding", "vlans"]
-    private static let networkKeys = ["name", "id", "vips", "probeSource"]
+    private static let networkKeys = ["name", "id", "vips", "probeSource", "probeSource6"]
     private static let registryKeys = ["kind", "kinds", "address", "port"]
-    private static let containerKeys = ["file"]
+    private static let containerKeys = ["file", "maxAge", "ranges", "overlays"]
+    private static let overlayKeys = ["kind", "port", "vnis"]
     private static let proxyKeys = ["per", "drain", "restoreGrace"]
     private static let flowKeys = ["max", "idle", "halfOpen", "closed", "halfOpenPerPort"]
-    private static let probeKeys = ["enabled", "timeout", "tries"]
+    private static let probeKeys = [
+        "enabled", "timeout", "tries", "liveness", "rate", "ratePerPort", "never", "only",
+    ]
     private static let limitKeys = ["instancesPerPort", "servicesPerPort", "instances"]
 
     /// Reads the file at `path`; `hostname` names the node where the file does not.
@@ -87,10 +91,7 @@ extension Config {
             section.problem("longer than the \(APISocket.longestPath) bytes a Unix socket may have", "socket")
         }
         metrics = section.value("metrics", "address and port, such as 127.0.0.1:9477")
-        containers = section.section("containers", keys: Self.containerKeys).flatMap { inner in
-            if !inner.has("file") { inner.missing("file", "the list of what the container platform holds") }
-            return inner.absolutePath("file")
-        }
+        readContainers(section)
         for (text, mark) in section.strings("registrars", most: 1024) {
             if let address = IPAddress(text) {
                 registrars.append(address)

@@ -20,6 +20,9 @@ extension Config {
         settings.drain = proxies.drain
         settings.restoreGrace = proxies.restoreGrace
         settings.probing = probe.enabled
+        settings.liveness = probe.liveness == .zero ? nil : probe.liveness
+        settings.containerListMaxAge = containers.maxAge
+        settings.containerNetworkKnown = containers.isKnown
         settings.instancesPerPort = limits.instancesPerPort
         settings.servicesPerPort = limits.servicesPerPort
         settings.instances = limits.instances
@@ -38,6 +41,9 @@ extension Config {
         var settings = Prober.Settings()
         settings.timeout = probe.timeout
         settings.tries = probe.tries
+        settings.jitter = probe.timeout / 8
+        settings.rate = probe.rate
+        settings.ratePerPort = probe.ratePerPort
         return settings
     }
 }

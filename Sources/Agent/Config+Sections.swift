@@ -40,7 +40,9 @@ extension Config {
             }
         }
         guard let name, let id else { return nil }
-        return Network(name: name, id: id, vips: vips, probeSource: probeSource)
+        var network = Network(name: name, id: id, vips: vips, probeSource: probeSource)
+        network.probeSource6 = section.value("probeSource6", "IPv6 address")
+        return network
     }
 
     /// Windows drops 240.0.0.0/4, and every guest has its own 127.0.0.0/8.
@@ -141,11 +143,7 @@ extension Config {
             flows.closed = inner.duration("closed", in: .seconds(1) ... .seconds(600)) ?? flows.closed
             flows.halfOpenPerPort = inner.integer("halfOpenPerPort", in: 16...1_048_576) ?? flows.halfOpenPerPort
         }
-        if let inner = section.section("probe", keys: Self.keys(of: "probe")) {
-            probe.enabled = inner.flag("enabled") ?? probe.enabled
-            probe.timeout = inner.duration("timeout", in: .milliseconds(10) ... .seconds(10)) ?? probe.timeout
-            probe.tries = inner.integer("tries", in: 1...10) ?? probe.tries
-        }
+        readProbe(section)
         if let inner = section.section("limits", keys: Self.keys(of: "limits")) {
             limits.instancesPerPort =
                 inner.integer("instancesPerPort", in: 1...20000) ?? limits.instancesPerPort

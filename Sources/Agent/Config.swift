@@ -22,8 +22,7 @@ public struct Config: Sendable, Hashable {
     public var registries: [RegistryEndpoint] = []
     /// Senders that may register addresses other than their own.
     public var registrars: [IPAddress] = []
-    /// File that lists what the container platform holds.
-    public var containers: String?
+    public var containers = Containers()
     public var proxies = Proxies()
     public var flows = Flows()
     public var probe = Probe()
@@ -63,6 +62,7 @@ public struct Config: Sendable, Hashable {
         public var vips: IPv4Prefix?
         /// Sender of probes where the guest's registry address does not serve.
         public var probeSource: IPv4Address?
+        public var probeSource6: IPv6Address?
 
         public init(name: String, id: NetworkID, vips: IPv4Prefix? = nil, probeSource: IPv4Address? = nil) {
             self.name = name
@@ -88,12 +88,6 @@ public struct Config: Sendable, Hashable {
         /// How long a closed connection keeps its ports: no less than a guest's TIME_WAIT.
         public var closed: Duration = .seconds(60)
         public var halfOpenPerPort: Int = 16384
-    }
-
-    public struct Probe: Sendable, Hashable {
-        public var enabled = true
-        public var timeout: Duration = .milliseconds(200)
-        public var tries: Int = 2
     }
 
     public struct Limits: Sendable, Hashable {

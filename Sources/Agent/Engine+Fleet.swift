@@ -1,3 +1,4 @@
+internal import Classifier
 internal import Dataplane
 internal import Fleet
 internal import Model
@@ -91,7 +92,7 @@ extension Engine {
     /// Which guests' frames a bridge's news may be about.
     private func noteAddresses(of spec: ProxySpec) {
         for backend in spec.services.flatMap(\.backends) {
-            addresses[backend.mac, default: []].insert(.init(network: spec.id.network, address: backend.address))
+            addresses[backend.mac, default: []].insert(.init(network: spec.id.network, address: .v4(backend.address)))
         }
     }
 
@@ -120,20 +121,31 @@ extension Engine {
             guard let port = portTags.name(one.port), let rule = config.port(matching: port) else { continue }
             let hearing = Hearing(
                 advertisement: one.advertisement, network: one.network, port: port, role: rule.role,
-                sourceMAC: one.sourceMAC, source: one.source, time: one.time)
-            if let frameTime { noteRegistration(hearing, at: frameTime) }
+                sourceMAC: one.sourceMAC, source: one.source, vlan: vlan(of: one.network, on: port),
+                hopLimit: one.hopLimit, time: one.time)
+            let registered = frameTime.flatMap { noteRegistration(hearing, at: $0) }
             listening.heard(one.advertisement, in: one.network, at: one.time)
             log.debug("heard \(one.advertisement.op.rawValue) from \(one.source) on \(port)")
             perform(fleet.heard(hearing, at: clock.now))
+            if let registered { noteVerdict(on: registered) }
         }
     }
 
-    private func noteRegistration(_ hearing: Hearing, at time: UInt64) {
+    /// What was registered.
+    private func noteRegistration(_ hearing: Hearing, at time: UInt64) -> InstanceID? {
         let said = hearing.advertisement
         guard said.op == .register, said.accepted == true, let port = said.port.flatMap(UInt16.init(exactly:)), port > 0
-        else { return }
+        else { return nil }
         let address = said.address.flatMap { IPAddress($0) } ?? hearing.source
-        readiness.registered(InstanceID(network: hearing.network, address: address, port: port), at: time)
+        let instance = InstanceID(network: hearing.network, address: address, port: port)
+        readiness.registered(instance, at: time, isNew: fleet.verdict(of: instance) == nil)
+        return instance
+    }
+
+    /// Settled now, if it was not before.
+    func noteVerdict(on instance: InstanceID) {
+        guard let verdict = fleet.verdict(of: instance), verdict != .unknown else { return }
+        readiness.judged(instance, at: NodeClock.monotonic)
     }
 
     // MARK: time
@@ -148,7 +160,7 @@ extension Engine {
             perform(fleet.tick(at: now))
         }
         giveUpSearches(at: now)
-        let next = [schedule.next, prober.nextDeadline, fleet.nextDeadline].compactMap { $0 }.min()
+        let next = [schedule.next, prober.nextDeadline, fleet.nextDeadline, overlays.until].compactMap { $0 }.min()
         return next.map { max(.milliseconds(1), $0 - clock.now) }
     }
 
@@ -159,6 +171,7 @@ extension Engine {
         case .flows: ageFlows(at: now)
         case .containers: readContainers()
         case .reconcile:
+            readOwnAddresses()
             readAllLinks()
             reconcile()
             compactJournal()
@@ -190,26 +203,29 @@ extension Engine {
     }
 
     private func compactJournal() {
-        let live = fleet.liveRecords
-        guard journal.needsCompaction(live: live.count) else { return }
-        do { try journal.compact(to: live) } catch { raise("journal", "\(error)") }
+        guard journal.needsCompaction(live: fleet.liveRecordCount) else { return }
+        do { try journal.compact(to: fleet.liveRecords) } catch { raise("journal", "\(error)") }
     }
 
     func readContainers() {
-        guard let path = config.containers else { return }
-        guard let stamp = ContainersFile.stamp(path) else {
-            raise("containers", "\(path) cannot be read", remedy: "the list read last stays in force")
-            return
-        }
-        guard stamp != containersRead else { return }
-        containersRead = stamp
+        let now = clock.now
         do {
-            let list = try ContainersFile.read(path)
+            var list: ContainerList?
+            if catalog == nil {
+                list = rangesTold ? nil : ContainerList()
+            } else {
+                list = try catalog?.changed(at: now)
+            }
+            guard var list else { return }
+            rangesTold = true
+            for range in config.containers.ranges { list.insert(range) }
             alarms.clear("containers")
-            log.info("\(list.count) container addresses, ranges and services in \(path)")
-            perform(fleet.containers(list, at: clock.now))
+            log.info("\(list.count) container addresses, ranges and services known")
+            perform(fleet.containers(list, at: now))
         } catch {
-            raise("containers", "\(path): \(error)", remedy: "mend it; the list read last stays in force")
+            raise(
+                "containers", "\(catalog?.name ?? "containers"): \(error)",
+                remedy: "mend it; the list read last stays in force")
         }
     }
 }

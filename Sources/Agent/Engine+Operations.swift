@@ -11,7 +11,8 @@ extension Engine: NodeOperations {
             services: fleet.counts.services, proxies: plane.loadedProxies.count, instances: verdicts(),
             maps: mapViews(), drops: try drops(), alarms: alarms.list, heard: earCounters,
             encryptedRegistries: listening.encrypted.count, purgedFlows: plane.purgedConnections,
-            registrationToProxyMilliseconds: median(readiness.recent))
+            registrationToProxyMilliseconds: median(readiness.recent),
+            registrationToVerdictMilliseconds: median(readiness.recentVerdicts))
     }
 
     func services() throws(OperationError) -> [ServiceView] { try serviceViews() }

@@ -87,8 +87,8 @@ extension Engine {
             let (name, _) = links.first(where: { $0.value.index == neighbour.index }),
             let rule = config.port(matching: name)
         else { return }
-        let place = Place(port: name, role: rule.role, mac: mac)
         for host in addresses[mac] ?? [] {
+            let place = Place(port: name, role: rule.role, mac: mac, vlan: vlan(of: host.network, on: name))
             perform(fleet.moved(network: host.network, host.address, to: place, at: clock.now))
         }
     }

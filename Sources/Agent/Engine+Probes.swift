@@ -1,46 +1,59 @@
 internal import Dataplane
 internal import Fleet
 internal import Model
+internal import Netlink
 internal import Packets
 internal import Prober
 
-/// Probes out, events in.
+/// Probes out, answers in.
 extension Engine {
     func probe(_ request: Fleet.ProbeRequest) {
         let instance = request.instance
         guard config.probe.enabled else {
             return answer(instance, .notSent("probing is switched off"))
         }
-        guard let address = instance.address.v4, instance.proto == .tcp else {
-            return answer(instance, .notSent("only TCP over IPv4 is probed"))
-        }
-        guard let place = request.place else { return search(for: instance, address) }
+        if let why = manners.refusal(of: instance.address) { return answer(instance, .notSent(why)) }
+        guard let place = request.place else { return search(for: instance) }
         guard let link = links[place.port] else { return answer(instance, .notSent("port \(place.port) is not there")) }
-        guard
-            let target = ProbeTarget(
-                instance: instance, port: place.port, ifindex: link.index,
-                vlan: vlan(of: instance.network, on: place.port),
-                mac: place.mac, source: probeSource(request), sourceMAC: plane.vipMAC)
-        else { return }
-        run(prober.start(target, at: clock.now, using: &random))
+        let host = Search.Host(network: instance.network, address: instance.address)
+        watchOverlays()
+        let source = probeSource(request)
+        // whoever is asked by a link-local sender has to know where that is
+        let isLinkLocal = source == .v6(.linkLocal(of: plane.vipMAC))
+        askNeighbours(
+            of: host, at: place, link, everywhere: !request.isRoutine, orThere: !request.wasOpen || isLinkLocal)
+        let target = ProbeTarget(
+            instance: instance, port: place.port, ifindex: link.index, vlan: vlan(of: instance.network, on: place.port),
+            mac: place.mac, source: source, sourceMAC: plane.vipMAC)
+        guard let target else { return answer(instance, .notSent("\(place.mac) is no machine's address")) }
+        // Nothing waits for it: so that those of many instances do not fall together.
+        let delay: Duration = request.isRoutine ? .milliseconds(Int64.random(in: 0..<1000, using: &random)) : .zero
+        run(prober.start(target, after: delay, at: clock.now, using: &random))
     }
 
     /// In whose name: the network's own address for it, else the registry that the guest just spoke to and so has a
-    /// route to. A link-local one reaches only guests with a default route.
-    private func probeSource(_ request: Fleet.ProbeRequest) -> IPv4Address {
-        let configured = config.networks.first { $0.id == request.instance.network }?.probeSource
-        if let known = configured ?? request.registry?.v4 {
-            unroutable.remove(request.instance)
-            return known
+    /// route to. A link-local one of IPv4 reaches only guests with a default route; one of IPv6 reaches all.
+    private func probeSource(_ request: Fleet.ProbeRequest) -> IPAddress {
+        let instance = request.instance
+        let network = config.networks.first { $0.id == instance.network }
+        let registry = request.registry.flatMap { $0 == instance.address ? nil : $0 }
+        unroutable.remove(instance)
+        switch instance.address {
+        case .v4:
+            if let known = network?.probeSource ?? registry?.v4 { return .v4(known) }
+            unroutable.insert(instance)
+            return .v4(Self.linkLocal)
+        case .v6:
+            if let known = network?.probeSource6 { return .v6(known) }
+            if let registry, registry.v4 == nil { return registry }
+            return .v6(.linkLocal(of: plane.vipMAC))
         }
-        unroutable.insert(request.instance)
-        return Self.linkLocal
     }
 
     /// 169.254.1.1 (RFC 3927).
     private static let linkLocal = IPv4Address(bits: 0xa9fe_0101)
 
-    private func vlan(of network: NetworkID, on port: PortName) -> UInt16? {
+    func vlan(of network: NetworkID, on port: PortName) -> UInt16? {
         guard let rule = config.port(matching: port), rule.network != network else { return nil }
         return rule.vlans.first { $0.value == network }?.key
     }
@@ -48,11 +61,14 @@ extension Engine {
     func run(_ steps: [ProbeStep]) {
         for step in steps {
             switch step {
-            case .expect(let tuple):
-                do { try plane.expect(tuple.key) } catch { raise("probes", "\(error)") }
+            case .expect(let key, let number):
+                do { try plane.expect(key, number: number) } catch { raise("probes", "\(error)") }
             case .send(let frame): send(frame)
-            case .forget(let tuple): plane.unexpect(tuple.key)
+            case .forget(let key): plane.unexpect(key)
             case .finished(let instance, let result): answer(instance, result)
+            case .neighbour(let network, let address, let place):
+                _ = searches.found(Search.Host(network: network, address: address))
+                perform(fleet.neighbour(network: network, address, at: place, now: clock.now))
             }
         }
     }
@@ -64,6 +80,7 @@ extension Engine {
             result = .notSent("no sender that the guest surely has a route to: set probeSource for its network")
         }
         perform(fleet.probed(instance, result, at: clock.now))
+        noteVerdict(on: instance)
     }
 
     private func send(_ frame: ProbeFrame) {
@@ -71,32 +88,80 @@ extension Engine {
         do { try probes?.send(frame) } catch { log.debug("\(error)") }
     }
 
+    func readOwnAddresses() {
+        let own = OwnAddresses.read()
+        (manners.own, manners.broadcasts) = (own.addresses, own.broadcasts)
+    }
+
     // MARK: where is it?
 
-    private func search(for instance: InstanceID, _ address: IPv4Address) {
-        let host = Search.Host(network: instance.network, address: address)
-        guard searches.begin(host, for: instance, at: clock.now) else { return }
-        do { try plane.watch(address, in: instance.network) } catch {
-            raise("probes", "\(error)")
-            return
-        }
+    /// Who answers for its address? At first, and now and then, every port is asked: another machine may, too.
+    private func askNeighbours(
+        of host: Search.Host, at place: Place, _ link: Link, everywhere: Bool, orThere: Bool
+    ) {
+        if everywhere, asked.isDue(host, at: clock.now) { return askEverywhere(host) }
+        guard orThere else { return }
+        ask(host, by: place.port, link, place.mac)
+    }
+
+    private func askEverywhere(_ host: Search.Host) {
         for (name, link) in links {
-            guard let rule = config.port(matching: name), rule.role != .uplink else { continue }
-            let vlan = vlan(of: instance.network, on: name)
-            guard rule.network == instance.network || vlan != nil else { continue }
-            send(
-                ProbeFrame(
-                    ifindex: link.index,
-                    bytes: ARPProbe(sender: plane.vipMAC, target: address, vlan: vlan).frame))
+            guard let rule = config.port(matching: name), rule.role != .uplink, link.isUp, link.hasCarrier,
+                rule.network == host.network || vlan(of: host.network, on: name) != nil
+            else { continue }
+            ask(host, by: name, link, nil)
         }
     }
 
+    private func ask(_ host: Search.Host, by port: PortName, _ link: Link, _ mac: MACAddress?) {
+        let question = NeighbourQuestion(
+            network: host.network, address: host.address, port: port, ifindex: link.index,
+            vlan: vlan(of: host.network, on: port), mac: mac, sourceMAC: plane.vipMAC)
+        run(prober.ask(question, at: clock.now))
+    }
+
+    private func search(for instance: InstanceID) {
+        let host = Search.Host(network: instance.network, address: instance.address)
+        guard searches.begin(host, for: instance, at: clock.now) else { return }
+        _ = asked.isDue(host, at: clock.now)
+        askEverywhere(host)
+    }
+
     func giveUpSearches(at now: Instant) {
+        if overlays.isOver(at: now) { closeOverlays() }
         guard !searches.isEmpty else { return }
-        for (host, instances) in searches.expire(at: now) {
-            plane.unwatch(host.address, in: host.network)
+        for (_, instances) in searches.expire(at: now) {
             for instance in instances { answer(instance, .silent) }
         }
+    }
+
+    // MARK: overlays
+
+    private func watchOverlays() {
+        guard let ports = overlays.begin(at: clock.now) else { return }
+        do {
+            let socket = try OverlaySocket(ports: ports)
+            loop.watch(socket.fd) { self.readOverlays() }
+            overlaySocket = consume socket
+        } catch { raise("overlays", "\(error)", remedy: "what comes out of an overlay is not told apart") }
+    }
+
+    private func closeOverlays() {
+        guard let fd = overlaySocket?.fd else { return }
+        loop.unwatch(fd)
+        overlaySocket = nil
+    }
+
+    private func readOverlays() {
+        do {
+            while let frame = try overlaySocket?.read() {
+                guard let name = links.first(where: { $0.value.index == frame.ifindex })?.key,
+                    let rule = config.port(matching: name), rule.role == .uplink || rule.role == .mixed,
+                    let (address, segment) = overlays.found(in: frame.bytes)
+                else { continue }
+                perform(fleet.overlay(network: rule.network, address, in: segment, at: clock.now))
+            }
+        } catch { raise("overlays", "\(error)") }
     }
 
     // MARK: events
@@ -115,37 +180,21 @@ extension Engine {
         }
     }
 
+    private func place(of event: DataplaneEvent) -> Place? {
+        guard let port = event.port, let rule = config.port(matching: port) else { return nil }
+        return Place(port: port, role: rule.role, mac: event.mac, vlan: vlan(of: event.flow.network, on: port))
+    }
+
     private func probeAnswered(_ event: DataplaneEvent) {
-        guard let port = event.port, let rule = config.port(matching: port) else { return }
+        guard let place = place(of: event) else { return }
         let answer = ProbeAnswer(
-            tuple: event.flow.tuple, sequence: event.sequence, acknowledged: event.acknowledged,
-            flags: TCPHeader.Flags(rawValue: event.tcpFlags),
-            place: Place(port: port, role: rule.role, mac: event.mac), hopLimit: event.hopLimit)
+            number: event.probe, sequence: event.sequence, acknowledged: event.acknowledged,
+            flags: TCPHeader.Flags(rawValue: event.tcpFlags), place: place, hopLimit: event.hopLimit)
         run(prober.answered(answer))
     }
 
     private func neighbourChanged(_ event: DataplaneEvent) {
-        guard let port = event.port, let rule = config.port(matching: port) else { return }
-        let host = Search.Host(network: event.flow.network, address: event.flow.source)
-        if searches.found(host) { plane.unwatch(host.address, in: host.network) }
-        let place = Place(port: port, role: rule.role, mac: event.mac)
-        perform(fleet.moved(network: host.network, host.address, to: place, at: clock.now))
-    }
-}
-
-extension FiveTuple {
-    /// Probes are IPv4 alone.
-    fileprivate var key: FiveTupleKey {
-        FiveTupleKey(
-            network: network, source: source.v4 ?? IPv4Address(bits: 0), sourcePort: sourcePort,
-            destination: destination.v4 ?? IPv4Address(bits: 0), destinationPort: destinationPort)
-    }
-}
-
-extension FiveTupleKey {
-    fileprivate var tuple: FiveTuple {
-        FiveTuple(
-            network: network, source: .v4(source), sourcePort: sourcePort, destination: .v4(destination),
-            destinationPort: destinationPort)
+        guard let place = place(of: event) else { return }
+        perform(fleet.moved(network: event.flow.network, .v4(event.flow.source), to: place, at: clock.now))
     }
 }

@@ -186,6 +186,7 @@ extension Engine {
         }
         for proxy in proxyViews() { snapshot.proxies[proxy.state, default: 0] += 1 }
         snapshot.instances = verdicts()
+        for (verdict, count) in fleet.verdictsReached { snapshot.verdicts[verdict.rawValue] = count }
         snapshot.maps = mapViews()
         snapshot.ear = earCounters
         snapshot.registryEvents = registryEvents
@@ -193,6 +194,7 @@ extension Engine {
         snapshot.probes = [
             "sent": prober.counters.sent, "answered": prober.counters.answered, "silent": prober.counters.silent,
             "refused": prober.counters.refused, "strays": prober.counters.strays,
+            "unasked": prober.counters.unasked,
         ]
         snapshot.ringLosses = plane.ringLosses()
         snapshot.alarms = alarms.count

@@ -40,13 +40,18 @@ actor Engine {
     var readiness = Readiness()
     var listening = Listening()
     var searches = Search()
+    var asked = AskedNeighbours()
+    var manners = ProbeManners()
+    var overlays: OverlayWatch
+    var overlaySocket: OverlaySocket?
     /// Probed from an address that they may have no route to.
     var unroutable: Set<InstanceID> = []
     /// Whose frames a bridge may tell of.
     var addresses: [MACAddress: Set<Search.Host>] = [:]
     var passStarted: Instant
     var flowEntries = 0
-    var containersRead: ContainersFile.Stamp?
+    var catalog: (any ContainerCatalog)?
+    var rangesTold = false
     var schedule: Schedule
     /// Resumed when the node is to end by itself: everything was detached.
     var ending: CheckedContinuation<Void, Never>?
@@ -73,6 +78,9 @@ actor Engine {
             .init(idle: config.flows.idle, halfOpen: config.flows.halfOpen, closed: config.flows.closed))
         ear = Ear(registries: config.endpoints)
         prober = Prober(settings: config.proberSettings, at: started)
+        catalog = config.containers.file.map { ContainersFile($0) }
+        overlays = OverlayWatch(config.containers.overlays)
+        (manners.never, manners.only) = (config.probe.never, config.probe.only)
         do { probes = config.probe.enabled ? try ProbeSocket() : nil } catch {
             throw OperationError(.failed, "\(error)", remedy: "probing needs CAP_NET_RAW; or set probe.enabled: false")
         }
@@ -116,6 +124,7 @@ actor Engine {
             loop.watch(rings.events) { self.consumeEvents() }
         } catch { throw OperationError(.failed, "\(error)") }
         loop.watch(netlink.fd) { self.readNetlink() }
+        readOwnAddresses()
         readContainers()
         readAllLinks()
         plane.sweepPorts()

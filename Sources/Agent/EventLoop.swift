@@ -32,6 +32,13 @@ final class EventLoop: SerialExecutor, @unchecked Sendable {
         add(descriptor)
     }
 
+    /// Before the descriptor is closed. Call it on the thread.
+    func unwatch(_ descriptor: Int32) {
+        handlers[descriptor] = nil
+        var event = epoll_event()
+        epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, &event)
+    }
+
     /// Asked before each wait for how long it may be; nil: until something happens. Call it on the thread.
     func setTimer(_ body: @escaping () -> Duration?) { timer = body }
 

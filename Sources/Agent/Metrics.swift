@@ -69,6 +69,8 @@ public struct MetricsSnapshot: Sendable, Hashable, Codable {
     public var proxies: [String: Int] = [:]
     /// Instances by verdict.
     public var instances: [String: Int] = [:]
+    /// How often each verdict was reached.
+    public var verdicts: [String: UInt64] = [:]
     public var maps: [MapView] = []
     /// Records lost by ring.
     public var ringLosses: [String: UInt64] = [:]
@@ -113,6 +115,8 @@ public struct MetricFamily: Sendable, Hashable {
         name: "remora_proxies", kind: .gauge, help: "Proxies by state.", labels: ["state"])
     static let instances = Self(
         name: "remora_instances", kind: .gauge, help: "Known instances by verdict.", labels: ["verdict"])
+    static let verdicts = Self(
+        name: "remora_verdicts_total", kind: .counter, help: "How often a verdict was reached.", labels: ["verdict"])
     static let mapEntries = Self(
         name: "remora_map_entries", kind: .gauge, help: "Entries in a BPF map.", labels: ["map"])
     static let mapCapacity = Self(
@@ -136,7 +140,7 @@ public struct MetricFamily: Sendable, Hashable {
     /// In the order of the exposition.
     public static let all: [MetricFamily] = [
         portPackets, portBytes, servicePackets, serviceBytes, serviceConnections, serviceDrops, proxies, instances,
-        mapEntries, mapCapacity, ringLosses, ear, registryEvents, registryTroubles, probes, alarms,
+        verdicts, mapEntries, mapCapacity, ringLosses, ear, registryEvents, registryTroubles, probes, alarms,
     ]
 }
 
@@ -152,6 +156,7 @@ extension MetricsSnapshot {
         text.family(.serviceDrops, services.map { (Self.labels($0.id), $0.drops) })
         text.family(.proxies, Self.byName(proxies))
         text.family(.instances, Self.byName(instances))
+        text.family(.verdicts, Self.byName(verdicts))
         text.family(.mapEntries, maps.map { ([$0.name], UInt64(clamping: $0.entries)) })
         text.family(.mapCapacity, maps.map { ([$0.name], UInt64(clamping: $0.capacity)) })
         text.family(.ringLosses, Self.byName(ringLosses))

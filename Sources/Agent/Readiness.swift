@@ -1,16 +1,26 @@
 internal import Model
 
-/// How long it takes from a registry's yes to a proxy that carries packets.
+/// How long it takes from a registry's yes to a verdict, and to a proxy that carries packets.
 struct Readiness {
     private var yes: [InstanceID: UInt64] = [:]
     private static let most = 4096
+    private var unjudged: [InstanceID: UInt64] = [:]
     /// Milliseconds, the newest last.
     private(set) var recent: [Double] = []
+    private(set) var recentVerdicts: [Double] = []
     private var ofProxy: [ProxyID: Double] = [:]
 
     /// The registry's answer passed at this time (CLOCK_MONOTONIC, nanoseconds).
-    mutating func registered(_ instance: InstanceID, at time: UInt64) {
+    mutating func registered(_ instance: InstanceID, at time: UInt64, isNew: Bool) {
         if yes.count < Self.most, yes[instance] == nil { yes[instance] = time }
+        if isNew, unjudged.count < Self.most, unjudged[instance] == nil { unjudged[instance] = time }
+    }
+
+    /// It has its first verdict that is not `unknown`.
+    mutating func judged(_ instance: InstanceID, at now: UInt64) {
+        guard let time = unjudged.removeValue(forKey: instance), now > time else { return }
+        recentVerdicts.append(Double(now - time) / 1_000_000)
+        if recentVerdicts.count > 1024 { recentVerdicts.removeFirst(512) }
     }
 
     /// The proxy carries packets; how long its first instance has waited, in milliseconds.

@@ -1,10 +1,10 @@
 internal import Model
 
-/// Addresses whose place on the wire nobody has seen: asked for by ARP on every port, until one answers or time is up.
+/// Addresses whose place on the wire nobody has seen: asked for on every port, until one answers or time is up.
 struct Search {
     struct Host: Hashable {
         var network: NetworkID
-        var address: IPv4Address
+        var address: IPAddress
     }
     static let patience: Duration = .milliseconds(400)
     private static let most = 1024
@@ -31,4 +31,20 @@ struct Search {
     }
 
     var isEmpty: Bool { waiting.isEmpty }
+}
+
+/// Whom all ports were asked for, lately.
+struct AskedNeighbours {
+    private static let again: Duration = .seconds(30)
+    private static let most = 8192
+    private var times: [Search.Host: Instant] = [:]
+
+    /// True: it is time to ask every port.
+    mutating func isDue(_ host: Search.Host, at now: Instant) -> Bool {
+        if let last = times[host], now < last + Self.again { return false }
+        if times.count >= Self.most { times = times.filter { now < $0.value + Self.again } }
+        guard times.count < Self.most else { return false }
+        times[host] = now
+        return true
+    }
 }

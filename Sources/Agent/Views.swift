@@ -25,12 +25,14 @@ public struct StatusView: Codable, Sendable, Hashable {
     public var purgedFlows: Int
     /// From a registry's yes to a proxy that carries packets: the median of the newest 1024 at most.
     public var registrationToProxyMilliseconds: Double?
+    /// From the registry's yes to the first verdict that is not `unknown`: the median.
+    public var registrationToVerdictMilliseconds: Double?
 
     public init(
         node: String, version: String, mode: Mode, started: Instant, ports: [PortView] = [], services: Int = 0,
         proxies: Int = 0, instances: [String: Int] = [:], maps: [MapView] = [], drops: [String: UInt64] = [:],
         alarms: [AlarmView] = [], heard: [String: UInt64] = [:], encryptedRegistries: Int = 0, purgedFlows: Int = 0,
-        registrationToProxyMilliseconds: Double? = nil
+        registrationToProxyMilliseconds: Double? = nil, registrationToVerdictMilliseconds: Double? = nil
     ) {
         self.node = node
         self.version = version
@@ -47,6 +49,7 @@ public struct StatusView: Codable, Sendable, Hashable {
         self.encryptedRegistries = encryptedRegistries
         self.purgedFlows = purgedFlows
         self.registrationToProxyMilliseconds = registrationToProxyMilliseconds
+        self.registrationToVerdictMilliseconds = registrationToVerdictMilliseconds
     }
 }
 

@@ -1,5 +1,6 @@
 #include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
+#include <linux/filter.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h> /* sockaddr_ll: Glibc leaves it out */
 #include <linux/neighbour.h>

@@ -1,123 +1,111 @@
 public import Model
 
-/// Where an instance runs, and why. Evidence of one mind settles it; evidence that disagrees makes `unknown`, which
-/// is not proxied.
+/// Where an instance runs, and why. Strong evidence of one mind settles it; strong evidence that disagrees makes
+/// `unknown`, which is not proxied. Weak evidence is shown, counted into the score, and settles nothing.
 public enum Classifier {
     /// What each piece of evidence is worth: above 0 for a VM, below 0 for a container.
     enum Weight {
         static let declared = 100
+        /// An answer by a port whose role is known.
         static let probe = 60
-        static let socketListed = -60
-        static let rangeListed = -50
+        static let listed = -60
+        static let overlay = -60
+        static let range = -50
+        /// It comes from behind a router on this very port: a node with containers, or a machine that hides another.
+        static let routed = -50
         /// An answer that came from no container port, by an address on no container list.
         static let probeElsewhere = 50
         static let role = 40
+        /// ARP or neighbour discovery, where the instance itself was silent.
+        static let neighbour = 40
+        static let neighbourElsewhere = 30
+        /// The service is listed, its address is not, though other addresses are.
+        static let serviceElsewhere = -30
+        static let stale = -20
+        /// No container list that is recent enough says otherwise.
+        static let probeUnchecked = 20
+        static let sharedMAC = -15
+        static let neighbourAgrees = 10
+        static let macPrefix = 10
+        static let localMAC = -5
     }
+    /// A machine that answers for so many addresses may be a node.
+    public static let manyAddresses = 3
+    /// What systems begin with (Linux and macOS 64, Windows 128, network equipment 255).
+    static let firstHopLimits: Set<UInt8> = [32, 64, 128, 255]
 
-    /// - Parameters:
-    ///   - services: the names under which the instance is registered.
-    ///   - heard: where its own frames were seen, source address and MAC agreeing; nil: nobody heard it speak.
-    ///   - probe: nil: an answer is awaited.
-    ///   - declared: the operator's word; it settles the verdict.
-    ///   - at: goes into the evidence, nothing else.
-    public static func judge(
-        _ instance: InstanceID, services: [String] = [], heard: Place?, containers: ContainerList,
-        probe: ProbeResult?, declared: Verdict? = nil, at time: Instant
-    ) -> Judgement {
-        let match = containers.match(instance, services: services)
-        var evidence: [Evidence] = []
-        func add(_ kind: Evidence.Kind, _ weight: Int, _ sentence: String) {
-            evidence.append(Evidence(kind: kind, weight: weight, sentence: sentence, time: time))
-        }
-        switch declared {
-        case .vm: add(.declared, Weight.declared, "the operator declared it a VM")
-        case .container: add(.declared, -Weight.declared, "the operator declared it a container")
-        case .unknown, nil: break
-        }
-        if let heard { add(.portRole, weight(of: heard.role), sentence(for: heard)) }
-        if let match {
-            let kind: Evidence.Kind = if case .range = match { .containerRange } else { .containerList }
-            add(kind, kind == .containerRange ? Weight.rangeListed : Weight.socketListed, sentence(for: match))
-        }
-        if let probe { add(.probe, weight(of: probe, listed: match != nil), sentence(for: probe)) }
-        let stranger = isStranger(heard: heard, probe: probe)
-        if stranger {
-            add(.sourceBinding, 0, "another machine than the one that registered it answers for its address")
-        }
-        evidence.sort { abs($0.weight) > abs($1.weight) }
+    static func isRouted(_ hopLimit: UInt8?) -> Bool { hopLimit.map { !firstHopLimits.contains($0) } ?? false }
 
-        let (verdict, missing) = settle(evidence, heard: heard, probe: probe, declared: declared, stranger: stranger)
+    /// - Parameter time: goes into the evidence, nothing else.
+    public static func judge(_ facts: Facts, against world: ContainerKnowledge, at time: Instant) -> Judgement {
+        var evidence = EvidenceCollection(facts: facts, world: world, time: time)
+        evidence.collect()
+        let all = evidence.pieces.enumerated().sorted {
+            (abs($0.element.weight), $1.offset) > (abs($1.element.weight), $0.offset)
+        }.map(\.element)
+        let score = max(-100, min(100, all.reduce(0) { $0 + $1.weight }))
+        let (verdict, missing) = settle(all, score: score, facts: facts, world: world)
         return Judgement(
-            verdict: verdict, score: max(-100, min(100, evidence.reduce(0) { $0 + $1.weight })), evidence: evidence,
-            place: answer(of: probe) ?? heard, missing: missing)
+            verdict: verdict, score: score, evidence: all, place: facts.probe?.place ?? facts.heard, missing: missing)
     }
 
     /// The verdict, and what would settle it where nothing does.
     private static func settle(
-        _ evidence: [Evidence], heard: Place?, probe: ProbeResult?, declared: Verdict?, stranger: Bool
+        _ evidence: [Evidence], score: Int, facts: Facts, world: ContainerKnowledge
     ) -> (Verdict, String?) {
-        if let declared, declared != .unknown { return (declared, nil) }
-        if stranger {
+        if let declared = facts.declared, declared != .unknown { return (declared, nil) }
+        if isStranger(facts) {
             return (.unknown, "a new registration from where it answers now, or a declaration by the operator")
         }
-        let forVM = evidence.filter { $0.weight > 0 }
-        let forContainer = evidence.filter { $0.weight < 0 }
-        switch (forVM.isEmpty, forContainer.isEmpty) {
+        if !facts.carried, !rivals(of: facts).isEmpty {
+            return (.unknown, "one machine alone that answers for its address, or a declaration by the operator")
+        }
+        let strong = evidence.filter(\.isStrong)
+        let forVM = strong.filter { $0.weight > 0 }
+        switch (forVM.isEmpty, strong.count == forVM.count) {
         case (false, false):
             return (.unknown, "the evidence disagrees: correct the container list or the ports' roles, or declare it")
-        case (true, false): return (.container, nil)
-        case (true, true): return (.unknown, missing(heard: heard, probe: probe))
-        case (false, true): break
-        }
-        if forVM.contains(where: { $0.kind == .probe }) { return (.vm, nil) }
-        // The port's role alone. Where probing is off that is all there will be; where a probe was sent, its answer
-        // is waited for, since a guest can send frames with an address that it does not answer for.
-        switch probe {
-        case .notSent: return (.vm, nil)
-        case .silent: return (.unknown, "an answer to a probe: it was silent; or a declaration by the operator")
-        case .answered, nil: return (.unknown, "the answer to a probe")
+        case (true, false) where score < 0: return (.container, nil)
+        case (false, true) where score > 0 && isAnswered(forVM, facts.probe): return (.vm, nil)
+        default: return (.unknown, missing(facts, world))
         }
     }
 
-    private static func missing(heard: Place?, probe: ProbeResult?) -> String {
-        switch probe {
+    /// Where probing is off the port's role is all there will be. Where a probe was sent its answer is waited for: a
+    /// guest can send frames with an address that it does not answer for.
+    private static func isAnswered(_ forVM: [Evidence], _ probe: ProbeResult?) -> Bool {
+        if case .notSent = probe { return true }
+        return forVM.contains { $0.kind == .probe || $0.kind == .neighbour }
+    }
+
+    private static func missing(_ facts: Facts, _ world: ContainerKnowledge) -> String {
+        switch facts.probe {
         case nil: "the answer to a probe"
         case .silent: "an answer to a probe: it was silent; or a declaration by the operator"
         case .notSent(let why): "a probe (not sent: \(why)), a port with role vm, or a declaration by the operator"
-        case .answered(let place, _, _) where place.role == .uplink:
+        case .answered(let place, _, _) where place.role == .uplink, .present(let place, _) where place.role == .uplink:
             "it lives behind uplink \(place.port): the NIC it is attached to carries it"
-        case .answered: "an entry in the container list, a port with a role, or a declaration by the operator"
+        case .answered where world.isStale(for: facts):
+            "a container list made after it came (touch or rewrite the file), a port with a role, or a declaration"
+        case .answered where !world.isKnown:
+            "a container list to compare its address with, a port with a role, or a declaration by the operator"
+        case .answered, .present:
+            "an entry in the container list, a port with a role, or a declaration by the operator"
         }
     }
 
     /// Frames and answers come from two machines. A router stands between on an uplink, so its MAC tells nothing;
     /// the same MAC on another port is a machine that was moved.
-    private static func isStranger(heard: Place?, probe: ProbeResult?) -> Bool {
-        guard let heard, let place = answer(of: probe), heard.role != .uplink, place.role != .uplink else {
-            return false
-        }
+    static func isStranger(_ facts: Facts) -> Bool {
+        guard let heard = facts.heard, let place = facts.probe?.place, heard.role != .uplink, place.role != .uplink
+        else { return false }
         return heard.mac != place.mac
     }
 
-    private static func answer(of probe: ProbeResult?) -> Place? {
-        if case .answered(let place, _, _) = probe { place } else { nil }
-    }
-
-    private static func weight(of role: PortRole) -> Int {
-        switch role {
-        case .vm: Weight.role
-        case .container: -Weight.role
-        case .mixed, .uplink: 0
-        }
-    }
-
-    private static func weight(of probe: ProbeResult, listed: Bool) -> Int {
-        guard case .answered(let place, _, _) = probe else { return 0 }
-        return switch place.role {
-        case .vm: Weight.probe
-        case .container: -Weight.probe
-        case .mixed: listed ? 0 : Weight.probeElsewhere
-        case .uplink: 0
-        }
+    /// Other machines than this one that answer for its address, too.
+    static func rivals(of facts: Facts) -> [Place] {
+        let attached = facts.neighbours.filter { $0.role != .uplink }
+        guard let machine = facts.machine ?? attached.first, machine.role != .uplink else { return [] }
+        return attached.filter { $0.mac != machine.mac }
     }
 }

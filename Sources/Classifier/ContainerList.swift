@@ -8,7 +8,8 @@ public import Model
 ///     fd00::7
 ///     10.0.0.9:8080         # one port of an address
 ///     [fd00::9]:8080
-///     10.244.0.0/16         # a range (IPv4)
+///     10.244.0.0/16         # a range
+///     fd00:10:244::/56
 ///     service checkout      # every instance of this service
 ///
 /// An entry holds on every network. Looking an address up takes constant time, whatever the number of entries.
@@ -18,24 +19,37 @@ public struct ContainerList: Sendable, Equatable {
         let port: UInt16
     }
 
+    /// When what it says was so; nil: it is always so.
+    public var asOf: Instant?
     private var addresses: Set<IPAddress> = []
     private var sockets: Set<Socket> = []
     private var services: Set<String> = []
-    /// By prefix length, so that a look-up asks at most 33 small tables.
+    /// By prefix length, so that a look-up asks at most 33, or 129, small tables.
     private var ranges: [Int: Set<IPv4Prefix>] = [:]
+    private var ranges6: [Int: Set<IPv6Prefix>] = [:]
 
     public init() {}
 
     public var count: Int {
         addresses.count + sockets.count + services.count + ranges.values.reduce(0) { $0 + $1.count }
+            + ranges6.values.reduce(0) { $0 + $1.count }
     }
     public var isEmpty: Bool { count == 0 }
+    public var hasAddresses: Bool { !addresses.isEmpty || !sockets.isEmpty }
+    public var hasServices: Bool { !services.isEmpty }
 
     public mutating func insert(_ address: IPAddress) { addresses.insert(address) }
     public mutating func insert(_ address: IPAddress, port: UInt16) {
         sockets.insert(Socket(address: address, port: port))
     }
     public mutating func insert(_ range: IPv4Prefix) { ranges[range.length, default: []].insert(range) }
+    public mutating func insert(_ range: IPv6Prefix) { ranges6[range.length, default: []].insert(range) }
+    public mutating func insert(_ range: IPPrefix) {
+        switch range {
+        case .v4(let range): insert(range)
+        case .v6(let range): insert(range)
+        }
+    }
     public mutating func insert(service: String) { services.insert(service) }
 
     /// Why an instance counts as the platform's.
@@ -44,20 +58,42 @@ public struct ContainerList: Sendable, Equatable {
         case socket(IPAddress, UInt16)
         case service(String)
         case range(IPv4Prefix)
+        case range6(IPv6Prefix)
     }
 
     /// The most exact entry that holds this instance; nil: none does.
     public func match(_ instance: InstanceID, services names: some Collection<String> = []) -> Match? {
+        entry(of: instance) ?? service(among: names).map(Match.service) ?? range(of: instance.address)
+    }
+
+    /// Its own socket, or its address.
+    public func entry(of instance: InstanceID) -> Match? {
         if sockets.contains(Socket(address: instance.address, port: instance.port)) {
             return .socket(instance.address, instance.port)
         }
-        if addresses.contains(instance.address) { return .address(instance.address) }
-        if let name = names.first(where: services.contains) { return .service(name) }
-        guard let address = instance.address.v4 else { return nil }
-        for length in stride(from: 32, through: 0, by: -1) {
-            guard let table = ranges[length] else { continue }
-            let range = IPv4Prefix(address, length: length)
-            if table.contains(range) { return .range(range) }
+        return addresses.contains(instance.address) ? .address(instance.address) : nil
+    }
+
+    public func service(among names: some Collection<String>) -> String? {
+        names.first(where: services.contains)
+    }
+
+    /// The longest range that holds the address.
+    public func range(of address: IPAddress) -> Match? {
+        switch address {
+        case .v4(let address):
+            for length in stride(from: 32, through: 0, by: -1) {
+                guard let table = ranges[length] else { continue }
+                let range = IPv4Prefix(address, length: length)
+                if table.contains(range) { return .range(range) }
+            }
+        case .v6(let address):
+            guard !ranges6.isEmpty else { return nil }
+            for length in stride(from: 128, through: 0, by: -1) {
+                guard let table = ranges6[length] else { continue }
+                let range = IPv6Prefix(address, length: length)
+                if table.contains(range) { return .range6(range) }
+            }
         }
         return nil
     }
@@ -111,9 +147,7 @@ extension ContainerList {
         if let address = IPAddress(word) {
             insert(address)
         } else if word.utf8.contains(UInt8(ascii: "/")) {
-            guard let range = IPv4Prefix(word) else {
-                return "no IPv4 range: write ADDRESS/LENGTH with the host bits zero"
-            }
+            guard let range = IPPrefix(word) else { return "no range: write ADDRESS/LENGTH with the host bits zero" }
             insert(range)
         } else if let (address, port) = Self.socket(word) {
             insert(address, port: port)

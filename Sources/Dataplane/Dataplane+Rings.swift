@@ -65,12 +65,15 @@ public struct DataplaneEvent: Sendable {
     /// nil: the port has gone since.
     public let port: PortName?
     public let service: ServiceID?
+    /// Of a probe's answer: the number that `expect` was given.
+    public let probe: UInt32
     /// The packet's source.
     public let mac: MACAddress
     public let hopLimit: UInt8
     /// Byte 13 of the TCP header.
     public let tcpFlags: UInt8
     public let sequence: UInt32
+    /// Of another probe's answer than TCP's: what it was asked with.
     public let acknowledged: UInt32
 }
 
@@ -124,17 +127,29 @@ extension Dataplane {
         return DataplaneEvent(
             kind: kind, time: raw.time, reason: raw.reason, flow: FiveTupleKey(raw.key),
             backend: IPv4Address(networkOrder: raw.backend_address), backendPort: UInt16(bigEndian: raw.backend_port),
-            port: portName(slot: UInt32(raw.port)), service: service(slot: raw.service), mac: MACAddress(raw.mac),
+            port: portName(slot: UInt32(raw.port)), service: kind == .probeAnswer ? nil : service(slot: raw.service), probe: raw.service, mac: MACAddress(raw.mac),
             hopLimit: raw.ttl, tcpFlags: raw.tcp_flags, sequence: raw.tcp_sequence,
             acknowledged: raw.tcp_acknowledged)
     }
 
     /// The answer to a probe: taken off the wire at whichever port it comes in by.
-    public func expect(_ answer: FiveTupleKey) throws(DataplaneError) {
-        try during("expect the answer to a probe") { () throws(BPFError) in try maps.probes.set(answer.raw, 1) }
+    public func expect(_ answer: ProbeKey, number: UInt32) throws(DataplaneError) {
+        try during("expect the answer to a probe") { () throws(BPFError) in
+            if let key = answer.raw4 {
+                try maps.probes.set(key, number)
+            } else if let key = answer.raw6 {
+                try maps.probes6.set(key, number)
+            }
+        }
     }
 
-    public func unexpect(_ answer: FiveTupleKey) { _ = try? maps.probes.remove(answer.raw) }
+    public func unexpect(_ answer: ProbeKey) {
+        if let key = answer.raw4 {
+            _ = try? maps.probes.remove(key)
+        } else if let key = answer.raw6 {
+            _ = try? maps.probes6.remove(key)
+        }
+    }
 
     /// This stream speaks no dialect: neither direction is copied any more.
     public func ignore(_ stream: FiveTupleKey) {
@@ -146,18 +161,28 @@ extension Dataplane {
     }
 }
 
-extension Dataplane {
-    /// Tells (`neighbourChanged`) when this address is heard by ARP, wherever that is.
-    public func watch(_ address: IPv4Address, in network: NetworkID) throws(DataplaneError) {
-        let key = AddressKey(network: network, address: address)
-        guard neighbours.holder(of: key) == nil else { return }
-        try during("listen for \(address)") { () throws(BPFError) in
-            try maps.neighbours.set(key.raw, remora_neighbour())
-        }
+extension ProbeKey {
+    fileprivate var raw4: remora_flow_key? {
+        guard let from = source.v4, let to = destination.v4 else { return nil }
+        var key = remora_flow_key()
+        key.source = from.networkOrder
+        key.destination = to.networkOrder
+        key.source_port = sourcePort.bigEndian
+        key.destination_port = destinationPort.bigEndian
+        key.network = network.number
+        key.protocol = protocolNumber
+        return key
     }
 
-    public func unwatch(_ address: IPv4Address, in network: NetworkID) {
-        let key = AddressKey(network: network, address: address)
-        if neighbours.holder(of: key) == nil { _ = try? maps.neighbours.remove(key.raw) }
+    fileprivate var raw6: remora_flow6_key? {
+        guard case .v6(let from) = source, case .v6(let to) = destination else { return nil }
+        var key = remora_flow6_key()
+        withUnsafeMutableBytes(of: &key.source) { $0.copyBytes(from: from.bytes) }
+        withUnsafeMutableBytes(of: &key.destination) { $0.copyBytes(from: to.bytes) }
+        key.source_port = sourcePort.bigEndian
+        key.destination_port = destinationPort.bigEndian
+        key.network = network.number
+        key.protocol = protocolNumber
+        return key
     }
 }

@@ -16,6 +16,7 @@ final class NodeMaps {
     let registries: Map<remora_registry_key, UInt32>
     let ignored: Map<remora_flow_key, UInt32>
     let probes: Map<remora_flow_key, UInt32>
+    let probes6: Map<remora_flow6_key, UInt32>
     let counters: Map<UInt32, remora_counter>
     let serviceCounters: Map<UInt32, remora_service_counter>
     let ringLosses: Map<UInt32, UInt64>
@@ -57,6 +58,7 @@ final class NodeMaps {
         registries = try port.map("registries", remora_registry_key.self, UInt32.self)
         ignored = try port.map("ignored", remora_flow_key.self, UInt32.self)
         probes = try port.map("probes", remora_flow_key.self, UInt32.self)
+        probes6 = try port.map("probes6", remora_flow6_key.self, UInt32.self)
         counters = try port.map("counters", UInt32.self, remora_counter.self)
         serviceCounters = try port.map("service_counters", UInt32.self, remora_service_counter.self)
         ringLosses = try port.map("ring_losses", UInt32.self, UInt64.self)

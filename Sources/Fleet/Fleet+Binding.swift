@@ -17,6 +17,8 @@ extension Fleet {
         if bound.mac == place.mac || bound.port == place.port {
             waiting.set(host, hearing)
             sighted(host, at: place, now: now)
+        } else if claimsOwn {
+            challenge(host, boundTo: bound, by: hearing, at: now)
         }
         let (here, there) =
             bound.port == place.port
@@ -38,9 +40,9 @@ extension Fleet {
     }
 
     /// Where the address answers, if it never spoke for itself but a registrar or the operator spoke for it.
-    private func provenPlace(of host: HostID) -> Place? {
+    func provenPlace(of host: HostID) -> Place? {
         for id in byHost[host] ?? [] {
-            if let instance = instances[id], case .answered(let place, _, _) = instance.probe { return place }
+            if let place = instances[id]?.probe?.place { return place }
         }
         return nil
     }
@@ -55,6 +57,27 @@ extension Fleet {
             if instance.isGuarded || instance.isDraining { return false }
             return instance.judgement.verdict == .unknown && !(instance.carried && denies(instance.service))
         }
+    }
+
+    /// Another machine says that the address is its own. Whoever had it is asked; if he is silent, it is.
+    private mutating func challenge(_ host: HostID, boundTo bound: Place, by hearing: Hearing, at now: Instant) {
+        let ids = (byHost[host] ?? []).sorted()
+        guard let id = ids.first(where: { instances[$0].map { isProbed($0) } ?? false }),
+            instances[id]?.movedAt.map({ now >= $0 + settings.probeRetry }) ?? true
+        else { return }
+        waiting.set(host, hearing)
+        doubt(id, livesStillAt: bound, seenAt: hearing.place, now: now)
+    }
+
+    /// True: who had the address is silent, and another machine that claimed it answers for it.
+    mutating func giveUp(_ instance: Instance, to place: Place, at now: Instant) -> Bool {
+        guard instance.move == .tried(place), let old = instance.place, old.port != place.port, old.mac != place.mac,
+            let hearing = waiting[instance.host], hearing.place == place
+        else { return false }
+        waiting.remove(instance.host)
+        takeOver(instance.host, by: place, at: now)
+        register(hearing, at: now)
+        return true
     }
 
     /// Another machine has the address now. Nothing of the old one's passes to it: neither what it registered, nor
@@ -72,6 +95,7 @@ extension Fleet {
                 instance.place = nil
                 instance.move = nil
                 instance.nextProbe = now
+                instance.traces.begin(anew: now)
                 if instance.isGuarded { instance.phase = .lost(since: now, dead: true, why: "taken over") }
             }
             judge(id, at: now)

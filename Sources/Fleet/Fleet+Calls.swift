@@ -66,8 +66,10 @@ extension Fleet {
     private func judgement(of asker: Asker) -> Judgement {
         let own = (byHost[asker.host] ?? []).sorted().lazy.compactMap { instances[$0] }
         if let instance = own.first(where: { !$0.isForeign && !$0.isDead }) { return instance.judgement }
-        return Classifier.judge(
-            InstanceID(network: asker.host.network, address: asker.host.address, port: 0), heard: asker.place,
-            containers: containerList, probe: .notSent("it offers nothing that could be asked"), at: asker.since)
+        var facts = Facts(
+            instance: InstanceID(network: asker.host.network, address: asker.host.address, port: 0), since: asker.since)
+        facts.heard = asker.place
+        facts.probe = .notSent("it offers nothing that could be asked")
+        return Classifier.judge(facts, against: containers, at: asker.since)
     }
 }

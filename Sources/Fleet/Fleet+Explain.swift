@@ -106,6 +106,9 @@ extension Fleet {
                 + "verdict \(view.verdict.rawValue) (score \(view.judgement.score))"
         ]
         sentences += view.judgement.evidence.map { "\($0.weight > 0 ? "+" : "")\($0.weight) \($0.sentence)" }
+        if let asOf = containers.list.asOf {
+            sentences.append("the container list is of \(max(0, (now - asOf).milliseconds / 1000)) s ago")
+        }
         if let missing = view.judgement.missing { sentences.append("what would settle it: \(missing)") }
         sentences += view.holders.map(Self.sentence)
         if let reason = view.reason { sentences.append(reason) }

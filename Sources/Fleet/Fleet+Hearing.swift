@@ -150,5 +150,5 @@ extension Fleet {
 
 extension Hearing {
     /// Where its sender is.
-    var place: Place { Place(port: port, role: role, mac: sourceMAC) }
+    var place: Place { Place(port: port, role: role, mac: sourceMAC, vlan: vlan) }
 }

@@ -3,7 +3,7 @@ import Model
 /// Who holds an instance, and by which lease.
 extension Fleet {
     mutating func create(_ id: InstanceID, service: ServiceID, at now: Instant) {
-        var instance = Instance(id: id, service: service)
+        var instance = Instance(id: id, service: service, since: now)
         instance.damped = dampedUntil(id, at: now)
         instances[id] = instance
         byHost[instance.host, default: []].insert(id)
@@ -22,7 +22,7 @@ extension Fleet {
         guard add(holder, to: claim.instance, at: now) else {
             return refuse(hearing, "\(settings.holdersPerInstance) registrations hold it already, the limit", at: now)
         }
-        if claim.standing == .own { settleIn(claim.instance, as: claim.service, at: hearing.place, now: now) }
+        if claim.standing == .own { settleIn(claim.instance, as: claim.service, hearing, now: now) }
         if claim.standing != .foreign, let registry = hearing.advertisement.registryIp.flatMap({ IPAddress($0) }) {
             update(claim.instance) { $0.registry = registry }
         }
@@ -32,8 +32,9 @@ extension Fleet {
     }
 
     /// Its own frames were seen here. `bind` has made sure that the address is not another port's.
-    private mutating func settleIn(_ id: InstanceID, as service: ServiceID, at place: Place, now: Instant) {
+    private mutating func settleIn(_ id: InstanceID, as service: ServiceID, _ hearing: Hearing, now: Instant) {
         guard let known = instances[id] else { return }
+        let place = hearing.place
         if bindings[known.host] == nil { bindings[known.host] = place }
         if known.isGuarded, service == known.service {
             // It returns, perhaps as another machine on the same port: found out as if it were new.
@@ -51,6 +52,7 @@ extension Fleet {
         update(id) { instance in
             instance.heard = instance.heard ?? place
             instance.place = instance.place ?? place
+            if instance.heard == place { instance.traces.hopLimit = hearing.hopLimit }
         }
     }
 
@@ -131,6 +133,8 @@ extension Fleet {
         touched.remove(id)
         timers.remove(.instance(id))
         draining.remove(id)
+        awaitingList.remove(id)
+        unindex(instance.host, machine: instance.indexedMachine)
         byHost[instance.host]?.remove(id)
         if byHost[instance.host]?.isEmpty == true {
             byHost[instance.host] = nil
@@ -150,6 +154,7 @@ extension Fleet {
             if let port { byPort[port, default: []].insert(instance.id) }
             instance.indexedPort = port
         }
+        reindexMachine(&instance)
         let names = Set(instance.holders.map(\.service)).union([instance.service])
         guard names != instance.indexedNames else { return }
         for old in instance.indexedNames.subtracting(names) {

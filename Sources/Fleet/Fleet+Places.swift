@@ -12,6 +12,7 @@ extension Fleet {
         let before = ports[name]
         ports[name] = Port(role: role, network: network, up: up, mode: mode)
         if before?.role != role { relabel(name, role, at: now) }
+        knowContainerNetwork(at: now)
         if before?.mode != mode { dirty.formUnion(services(on: name)) }
         if !up, role != .uplink {
             loseAll(on: name, "port \(name) has no carrier", at: now)
@@ -41,15 +42,14 @@ extension Fleet {
     private mutating func relabel(_ name: PortName, _ role: PortRole, at now: Instant) {
         func relabelled(_ place: Place?) -> Place? {
             guard let place, place.port == name else { return place }
-            return Place(port: name, role: role, mac: place.mac)
+            return Place(port: name, role: role, mac: place.mac, vlan: place.vlan)
         }
         for id in byPort[name] ?? [] {
             update(id) { instance in
                 instance.heard = relabelled(instance.heard)
                 instance.place = relabelled(instance.place)
-                if case .answered(let place, let open, let hops) = instance.probe, let new = relabelled(place) {
-                    instance.probe = .answered(new, open: open, hopLimit: hops)
-                }
+                if let new = relabelled(instance.probe?.place) { instance.probe = instance.probe?.moved(to: new) }
+                instance.traces.relabel(with: relabelled)
             }
             if let host = instances[id]?.host { bindings[host] = relabelled(bindings[host]) }
             judge(id, at: now)
@@ -57,7 +57,24 @@ extension Fleet {
     }
 
     private mutating func loseAll(on name: PortName, _ why: String, at now: Instant) {
-        for id in byPort[name] ?? [] where instances[id]?.isDead == false { lose(id, why, at: now) }
+        for id in byPort[name] ?? [] where instances[id]?.isDead == false {
+            guard let place = follower(of: id) else {
+                lose(id, why, at: now)
+                continue
+            }
+            update(id) { $0.move = .tried(place) }
+            ask(id, via: place, at: now)
+        }
+    }
+
+    /// Where its machine was seen just now, before its port was lost: it moves, and its connections with it.
+    private func follower(of id: InstanceID) -> Place? {
+        guard let instance = instances[id], let known = instance.place else { return nil }
+        switch instance.move {
+        case .doubted(let place), .tried(let place):
+            return place.mac == known.mac && place.port != known.port && ports[place.port]?.up == true ? place : nil
+        case nil: return nil
+        }
     }
 
     /// An address was seen at another MAC or port: by the kernel's neighbour table, or on a frame of its own.
@@ -66,9 +83,9 @@ extension Fleet {
     /// where it lived is asked first. Another machine that speaks with a guest's address, even with its MAC, takes
     /// nothing from it while it lives.
     public mutating func moved(
-        network: NetworkID, _ address: IPv4Address, to place: Place, at now: Instant
+        network: NetworkID, _ address: IPAddress, to place: Place, at now: Instant
     ) -> [Action] {
-        sighted(HostID(network: network, address: .v4(address)), at: place, now: now)
+        sighted(HostID(network: network, address: address), at: place, now: now)
         return finish(at: now)
     }
 
@@ -104,11 +121,10 @@ extension Fleet {
     /// The machine behind its port has another MAC.
     private mutating func renamed(_ id: InstanceID, to place: Place, now: Instant) {
         update(id) { instance in
+            if instance.place?.mac != place.mac { instance.traces.begin(anew: now) }
             instance.place = place
             if instance.heard?.port == place.port { instance.heard = place }
-            if case .answered(_, let open, let hops) = instance.probe {
-                instance.probe = .answered(place, open: open, hopLimit: hops)
-            }
+            if instance.probe?.place != nil { instance.probe = instance.probe?.moved(to: place) }
         }
         if let host = instances[id]?.host, bindings[host]?.port == place.port { bindings[host] = place }
         judge(id, at: now)
@@ -116,7 +132,7 @@ extension Fleet {
     }
 
     /// Asks where it was known to live; if that is silent, where it was seen.
-    private mutating func doubt(_ id: InstanceID, livesStillAt known: Place, seenAt place: Place, now: Instant) {
+    mutating func doubt(_ id: InstanceID, livesStillAt known: Place, seenAt place: Place, now: Instant) {
         let gone = ports[known.port]?.up != true || instances[id]?.isDead == true
         update(id) { instance in
             instance.movedAt = now

@@ -25,7 +25,7 @@ extension Fleet {
     }
 
     private mutating func restore(_ record: InstanceRecord, at now: Instant) {
-        var instance = Instance(restoring: record)
+        var instance = Instance(restoring: record, at: now)
         instance.graceUntil = now + settings.restoreGrace
         instance.nextProbe = now
         switch instance.phase {
@@ -59,6 +59,9 @@ extension Fleet {
         leases[key] = lease
         if !lease.lapsed { timers.set(.lease(key), lease.deadline) }
     }
+
+    /// About as many as `liveRecords`, without making them.
+    public var liveRecordCount: Int { instances.count + vips.all.count + policies.count + declarations.count }
 
     /// Everything that a journal has to hold to be restored to this state: what compaction writes.
     public var liveRecords: [Record] {

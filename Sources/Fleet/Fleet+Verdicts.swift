@@ -7,17 +7,18 @@ extension Fleet {
     public mutating func probed(_ id: InstanceID, _ result: ProbeResult, at now: Instant) -> [Action] {
         guard let instance = instances[id], settings.probing else { return [] }
         switch (result, instance.move) {
-        case (.answered(let place, let open, _), _):
-            if instance.open, !open {
-                failed(id, "its port is closed", at: now)
-            } else {
-                answered(id, result, by: place, open: open, at: now)
-            }
+        case (.answered(_, open: false, _), _) where instance.open: failed(id, "its port is closed", at: now)
+        case (.answered(let place, let open, _), _): answered(id, result, by: place, open: open, at: now)
+        // A port that was open before is not silent without a reason.
+        case (.present, _) where instance.open: failed(id, "its port is silent", at: now)
+        case (.present(let place, _), _): answered(id, result, by: place, open: false, at: now)
+        case (_, .doubted) where isSeen(instance): standsStill(id, at: now)
         case (_, .doubted(let place)):
             // Nothing where it lived.
             update(id) { $0.move = .tried(place) }
             ask(id, via: place, at: now)
-        case (.silent, _): failed(id, "it does not answer", at: now)
+        case (.silent, _):
+            if isThere(instance) { standsStill(id, at: now) } else { failed(id, "it does not answer", at: now) }
         case (.notSent, _):
             // No evidence either way. What was known before still is.
             if instance.probe == nil { update(id) { $0.probe = result } }
@@ -31,7 +32,7 @@ extension Fleet {
     private mutating func answered(
         _ id: InstanceID, _ result: ProbeResult, by place: Place, open: Bool, at now: Instant
     ) {
-        guard let before = instances[id] else { return }
+        guard let before = instances[id], !giveUp(before, to: place, at: now) else { return }
         let moved =
             before.move == .tried(place)
             || (before.heard.map { $0.port != place.port && $0.mac == place.mac } ?? false)
@@ -79,27 +80,23 @@ extension Fleet {
             instance.failures = failures
             instance.move = nil
             instance.nextProbe = next
-            if case .answered = instance.probe {} else { instance.probe = .silent }
+            if instance.probe?.place == nil { instance.probe = .silent }
         }
-        if instance.carried, !restored, failures >= settings.livenessFailures {
+        if case .tried = instance.move, let place = instance.place, ports[place.port]?.up != true {
+            lose(id, "port \(place.port) has no carrier, and \(why) where it was seen", at: now)
+        } else if instance.carried || instance.probe?.place != nil, !restored, failures >= settings.livenessFailures {
             lose(id, "probes fail: \(why)", at: now)
         } else {
             judge(id, at: now)
         }
     }
 
-    /// The verdict of what is known now. Its evidence keeps the time at which it was first so.
+    /// The verdict of what is known now. Evidence that is as it was keeps the time at which it first was.
     mutating func judge(_ id: InstanceID, at now: Instant) {
         guard let instance = instances[id] else { return }
-        // What carries it already is not made a container's by a further name that its guest gives it.
-        let names =
-            instance.carried
-            ? [instance.service.name]
-            : Set(instance.holders.lazy.filter { !$0.foreign }.map(\.service.name)).sorted()
-        var judgement = Classifier.judge(
-            id, services: names, heard: instance.heard, containers: containerList,
-            probe: settings.probing ? instance.probe : .notSent("probing is switched off"),
-            declared: declarations[id]?.verdict, at: now)
+        let facts = facts(of: instance)
+        if containers.isStale(for: facts) { awaitingList.insert(id) } else { awaitingList.remove(id) }
+        var judgement = Classifier.judge(facts, against: containers, at: now)
         judgement.place = instance.place ?? judgement.place
         let known = Dictionary(
             instance.judgement.evidence.map { ($0.sentence, $0.time) }, uniquingKeysWith: { first, _ in first })
@@ -107,18 +104,43 @@ extension Fleet {
             if let time = known[judgement.evidence[index].sentence] { judgement.evidence[index].time = time }
         }
         guard judgement != instance.judgement else { return }
+        if judgement.verdict != instance.judgement.verdict { verdictsReached[judgement.verdict, default: 0] &+= 1 }
         update(id) { $0.judgement = judgement }
+    }
+
+    /// What carries it already is not made a container's by a further name that its guest gives it.
+    private func names(of instance: Instance) -> [String] {
+        instance.carried
+            ? [instance.service.name]
+            : Set(instance.holders.lazy.filter { !$0.foreign }.map(\.service.name)).sorted()
+    }
+
+    private func facts(of instance: Instance) -> Facts {
+        var facts = Facts(instance: instance.id, since: instance.traces.since)
+        facts.services = names(of: instance)
+        facts.heard = instance.heard
+        facts.heardHops = instance.traces.hopLimit
+        facts.probe = settings.probing ? instance.probe : .notSent("probing is switched off")
+        facts.neighbours = instance.traces.neighbours.map(\.place)
+        facts.overlay = instance.traces.overlay
+        facts.reused = instance.traces.reused
+        facts.carried = instance.live && !hadRivals(instance)
+        facts.declared = declarations[instance.id]?.verdict
+        if let mac = instance.machine {
+            facts.addressesOfMachine = machines[MachineID(network: instance.id.network, mac: mac)]?.count ?? 1
+        }
+        return facts
     }
 
     /// Asks where the answer would tell something.
     mutating func probeIfDoubtful(_ id: InstanceID, at now: Instant) {
         guard let instance = instances[id], isProbed(instance) else { return }
-        let unanswered = if case .answered = instance.probe { false } else { true }
+        let unanswered = instance.probe?.place == nil
         if unanswered || instance.awaitsProbe || instance.isLost { ask(id, at: now) }
     }
 
     func isProbed(_ instance: Instance) -> Bool {
-        guard settings.probing, instance.id.address.v4 != nil, instance.id.proto == .tcp else { return false }
+        guard settings.probing else { return false }
         guard instance.holders.contains(where: { !$0.foreign }) else { return false }
         return !instance.isDraining && !instance.isGuarded
     }
@@ -131,8 +153,12 @@ extension Fleet {
         {
             return update(id) { $0.nextProbe = min(next, again) }
         }
-        probes.append(
-            ProbeRequest(instance: id, place: place ?? instance.place ?? instance.heard, registry: instance.registry))
+        var request = ProbeRequest(
+            instance: id, place: place ?? instance.place ?? instance.heard ?? provenPlace(of: instance.host),
+            registry: instance.registry)
+        request.wasOpen = instance.open && instance.move == nil
+        request.isRoutine = instance.live && instance.failures == 0 && instance.move == nil && place == nil
+        probes.append(request)
         // Should its result never come.
         let next = now + settings.probeRetryMaximum
         update(id) { instance in
@@ -141,7 +167,7 @@ extension Fleet {
         }
     }
 
-    private func nextProbe(of instance: Instance, at now: Instant) -> Instant? {
+    func nextProbe(of instance: Instance, at now: Instant) -> Instant? {
         switch instance.judgement.verdict {
         case .vm where instance.awaitsProbe: now + settings.probeRetryMaximum
         case .vm: settings.liveness.map { now + $0 }
@@ -155,11 +181,32 @@ extension Fleet {
         return min(doubled, settings.probeRetryMaximum)
     }
 
-    /// A new container list: every verdict is open again.
+    /// A new container list. One that holds what the last one held is news only to those that came after that.
     public mutating func containers(_ list: ContainerList, at now: Instant) -> [Action] {
-        guard list != containerList else { return [] }
-        containerList = list
-        for id in instances.keys { judge(id, at: now) }
+        guard list != containers.list else { return [] }
+        let before = containers
+        containers.list = list
+        let isOtherwise = before.tellsOtherwise(than: containers)
+        for (id, instance) in instances {
+            let names = names(of: instance)
+            let (old, new) = (before.list.match(id, services: names), list.match(id, services: names))
+            if old != nil, new == nil { leftList(id, at: now) }
+            if isOtherwise || old != new || awaitingList.contains(id) { judge(id, at: now) }
+        }
         return finish(at: now)
+    }
+
+    /// The platform holds it no more: what answered for it then does not speak for who has its address next.
+    private mutating func leftList(_ id: InstanceID, at now: Instant) {
+        update(id) { $0.traces.reused = now }
+        ask(id, at: now)
+    }
+
+    /// Is there a port that leads to containers? Then what comes in by another one tells something.
+    mutating func knowContainerNetwork(at now: Instant) {
+        let known = settings.containerNetworkKnown || ports.values.contains { $0.role == .container }
+        guard known != containers.hasNetwork else { return }
+        containers.hasNetwork = known
+        for id in Array(instances.keys) { judge(id, at: now) }
     }
 }

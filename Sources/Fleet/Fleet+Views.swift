@@ -20,6 +20,12 @@ extension Fleet {
     /// What was heard and not taken, latest first.
     public func refusals() -> [Refusal] { refusalTable.values.sorted { $0.time > $1.time } }
 
+    /// Nil: no such instance.
+    public func verdict(of id: InstanceID) -> Verdict? { instances[id]?.judgement.verdict }
+
+    /// When what is known of containers was so; nil: it is always so, or nothing is known.
+    public var containersAsOf: Instant? { containers.list.asOf }
+
     public var counts: (instances: Int, live: Int, services: Int, proxies: Int) {
         (instances.count, instances.values.lazy.filter(\.live).count, byService.count, emitted.count)
     }

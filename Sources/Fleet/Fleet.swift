@@ -13,7 +13,9 @@ public struct Fleet: Sendable {
     var leases: [LeaseKey: Lease] = [:]
     var policies: [ServiceID: PolicyRules] = [:]
     var declarations: [InstanceID: Declaration] = [:]
-    var containerList = ContainerList()
+    var containers: ContainerKnowledge
+    /// Judged by a container list that was too old: a newer one may tell.
+    var awaitingList: Set<InstanceID> = []
     var ports: [PortName: Port] = [:]
     var vips: VIPs
     var vipProblems: [ServiceID: String] = [:]
@@ -34,6 +36,12 @@ public struct Fleet: Sendable {
     /// Consul: leases by further checks that renew them.
     var checks: [LeaseKey: LeaseKey] = [:]
     var draining: Set<InstanceID> = []
+    /// How often each verdict was reached.
+    public internal(set) var verdictsReached: [Verdict: UInt64] = [:]
+    /// How many instances each machine has at each of its addresses.
+    var machines: [MachineID: [IPAddress: Int]] = [:]
+    /// Which machine last had an address; outlives its instances.
+    var lastMachines = BoundedTable<HostID, MACAddress>(capacity: Settings.remembered)
 
     var timers = Timers<Timer>()
     var workloadTable: SharedTable<HostID, Asker>
@@ -53,6 +61,8 @@ public struct Fleet: Sendable {
 
     // The input at hand: what it touched, and what comes of it. Empty between inputs.
     var touched: Set<InstanceID> = []
+    /// Their evidence changed by what became of another instance.
+    var doubtful: Set<InstanceID> = []
     var dirty: Set<ServiceID> = []
     var probes: [ProbeRequest] = []
     var records: [Record] = []
@@ -75,6 +85,9 @@ public struct Fleet: Sendable {
     ///   - now: from here the grace of what is restored is counted.
     public init(settings: Settings, restoring: [Record] = [], at now: Instant) {
         self.settings = settings
+        containers = ContainerKnowledge()
+        containers.hasNetwork = settings.containerNetworkKnown
+        containers.maxAge = settings.containerListMaxAge
         vips = VIPs(ranges: settings.vipRanges, idleLimit: settings.idleVIPs, share: settings.servicesPerPort)
         workloadTable = SharedTable(share: settings.workloadsPerPort)
         refusalTable = SharedTable(share: settings.refusalsPerPort)
@@ -97,8 +110,15 @@ public struct Fleet: Sendable {
 
     /// Brings every touched instance to rest, its service's proxies with it, and hands over what is to be done.
     mutating func finish(at now: Instant) -> [Action] {
-        for id in touched { settle(id, at: now) }
-        touched.removeAll(keepingCapacity: true)
+        while !touched.isEmpty {
+            let ids = touched
+            touched.removeAll(keepingCapacity: true)
+            for id in ids { settle(id, at: now) }
+            // What became of one may be evidence on others: once each, for nothing of these changes an index again.
+            let others = doubtful
+            doubtful.removeAll(keepingCapacity: true)
+            for id in others { judge(id, at: now) }
+        }
         let (loads, unloads) = emit(at: now)
         defer {
             probes.removeAll(keepingCapacity: true)

@@ -119,10 +119,14 @@ struct Instance: Sendable {
     var sighted: Place?
     var movedAt: Instant?
     var move: Move?
+    var traces: Traces
+    /// When its own machine last answered ARP or neighbour discovery.
+    var neighbourSeen: Instant?
     var recorded: Fleet.InstanceRecord?
     /// As the indexes know it.
     var indexedPort: PortName?
     var indexedNames: Set<ServiceID> = []
+    var indexedMachine: MACAddress?
 
     /// It was seen elsewhere: where it was known to live is asked first, and only if that is silent the new place.
     enum Move: Hashable, Sendable {
@@ -130,9 +134,10 @@ struct Instance: Sendable {
         case tried(Place)
     }
 
-    init(id: InstanceID, service: ServiceID) {
+    init(id: InstanceID, service: ServiceID, since: Instant) {
         self.id = id
         self.service = service
+        traces = Traces(since: since)
     }
 
     var hasPort: Bool { id.port != 0 }
@@ -143,6 +148,8 @@ struct Instance: Sendable {
         guard let place, place.role != .uplink else { return false }
         return judgement.verdict == .vm && id.address.v4 != nil && id.proto == .tcp && hasPort
     }
+    /// Its own machine is known; before an uplink there are only routers.
+    var machine: MACAddress? { place.flatMap { $0.role == .uplink || isForeign ? nil : $0.mac } }
     var isDraining: Bool { if case .draining = phase { true } else { false } }
     var isLost: Bool { if case .lost = phase { true } else { false } }
     var isDead: Bool {

@@ -28,6 +28,8 @@ extension Fleet {
         public var carried: Bool
         public var live: Bool
         public var open: Bool
+        /// Nil in journals of older agents.
+        public var traces: Traces?
     }
 }
 
@@ -56,8 +58,9 @@ public enum ModeScope: Hashable, Sendable, Codable {
 }
 
 extension Instance {
-    init(restoring record: Fleet.InstanceRecord) {
-        self.init(id: record.id, service: record.service)
+    init(restoring record: Fleet.InstanceRecord, at now: Instant) {
+        self.init(id: record.id, service: record.service, since: now)
+        traces = record.traces ?? traces
         holders = record.holders
         judgement = record.judgement
         heard = record.heard
@@ -74,6 +77,7 @@ extension Instance {
     var record: Fleet.InstanceRecord {
         Fleet.InstanceRecord(
             id: id, service: service, holders: holders, judgement: judgement, heard: heard, place: place, probe: probe,
-            registry: registry, phase: phase, carried: carried, live: live, open: open)
+            registry: registry, phase: phase, carried: carried, live: live, open: open,
+            traces: traces)
     }
 }

@@ -25,6 +25,12 @@ extension Fleet {
         /// Before a silent probe is repeated; doubled each time, up to `probeRetryMaximum`.
         public var probeRetry: Duration = .milliseconds(500)
         public var probeRetryMaximum: Duration = .seconds(30)
+        /// How much older than an instance the container list may be and still speak about it.
+        public var containerListMaxAge: Duration = .seconds(120)
+        /// Something beside the list tells containers from others: ranges or overlays.
+        public var containerNetworkKnown = false
+        /// Who answered ARP for an address is believed for so long.
+        public var neighbourLife: Duration = .seconds(600)
         /// How long an instance that died or let its lease lapse is remembered.
         public var forget: Duration = .seconds(600)
 
@@ -63,6 +69,8 @@ extension Fleet {
         static let longestLeaseName = 128
         /// Of those that one registration lists.
         static let addressesRead = 16
+        /// Whoever answers for an address that is new for so long may be its owner.
+        static let settling: Duration = .seconds(5)
         static let flapWindow: Duration = .seconds(60)
         /// Instances whose departures are remembered.
         static let remembered = 4096

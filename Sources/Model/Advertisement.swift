@@ -91,12 +91,16 @@ public struct Hearing: Sendable, Equatable {
     /// The frame's source MAC address and IP address: the asker's, or those of the router before it.
     public var sourceMAC: MACAddress
     public var source: IPAddress
+    /// Of the tag that the frame carried; nil: none.
+    public var vlan: UInt16?
+    /// TTL or hop limit as it arrived; nil: not known.
+    public var hopLimit: UInt8?
     /// When the registry's answer (or the request, where none is in view) passed.
     public var time: Instant
 
     public init(
         advertisement: Advertisement, network: NetworkID, port: PortName, role: PortRole, sourceMAC: MACAddress,
-        source: IPAddress, time: Instant
+        source: IPAddress, vlan: UInt16? = nil, hopLimit: UInt8? = nil, time: Instant
     ) {
         self.advertisement = advertisement
         self.network = network
@@ -104,6 +108,8 @@ public struct Hearing: Sendable, Equatable {
         self.role = role
         self.sourceMAC = sourceMAC
         self.source = source
+        self.vlan = vlan
+        self.hopLimit = hopLimit
         self.time = time
     }
 }

@@ -2,21 +2,66 @@ public enum Verdict: String, Codable, Sendable, CaseIterable { case vm, containe
 
 /// One piece of evidence on where an instance runs.
 public struct Evidence: Hashable, Sendable, Codable {
-    public enum Kind: String, Codable, Sendable {
-        case portRole, containerList, containerRange, probe, declared, sourceBinding
+    public enum Kind: String, Codable, Sendable, CaseIterable {
+        /// The operator's word.
+        case declared
+        /// The instance answered a probe, or did not.
+        case probe
+        /// Who answers ARP or neighbour discovery for its address.
+        case neighbour
+        /// The port where its own frames were seen, and that port's role.
+        case portRole
+        /// Frames or answers that a router has passed on.
+        case hopLimit
+        /// Its address and socket, compared with what the container platform lists.
+        case containerList
+        /// Its service, looked up among the platform's.
+        case containerService
+        case containerRange
+        case overlay
+        case sharedMAC
+        case macPrefix
+        /// Whether who registered it is who answers.
+        case sourceBinding
     }
     public var kind: Kind
     /// Above 0 for a VM, below 0 for a container; 100 settles it.
     public var weight: Int
     /// For people.
     public var sentence: String
+    /// What was seen, where and from whom.
+    public var seen: Sighting?
+    /// Since when it is so.
     public var time: Instant
 
-    public init(kind: Kind, weight: Int, sentence: String, time: Instant) {
+    public init(kind: Kind, weight: Int, sentence: String, seen: Sighting? = nil, time: Instant) {
         self.kind = kind
         self.weight = weight
         self.sentence = sentence
+        self.seen = seen
         self.time = time
+    }
+
+    /// Evidence this heavy decides; two such that disagree make `unknown`. Lighter evidence only adds to the score.
+    public static let strong = 40
+    public var isStrong: Bool { abs(weight) >= Self.strong }
+}
+
+/// What a piece of evidence was read off. Absent: it says nothing of that.
+public struct Sighting: Hashable, Sendable, Codable {
+    public var address: IPAddress?
+    public var place: Place?
+    /// TTL or hop limit as it arrived.
+    public var hopLimit: UInt8?
+    public var overlay: OverlaySegment?
+
+    public init(
+        address: IPAddress? = nil, place: Place? = nil, hopLimit: UInt8? = nil, overlay: OverlaySegment? = nil
+    ) {
+        self.address = address
+        self.place = place
+        self.hopLimit = hopLimit
+        self.overlay = overlay
     }
 }
 
@@ -44,19 +89,47 @@ public struct Place: Hashable, Sendable, Codable {
     public var port: PortName
     public var role: PortRole
     public var mac: MACAddress
+    /// Of the tag that its frames carry there; nil: none.
+    public var vlan: UInt16?
 
-    public init(port: PortName, role: PortRole, mac: MACAddress) {
+    public init(port: PortName, role: PortRole, mac: MACAddress, vlan: UInt16? = nil) {
         self.port = port
         self.role = role
         self.mac = mac
+        self.vlan = vlan
     }
 }
 
-/// What a TCP probe of an instance found.
+/// What a probe of an instance found.
 public enum ProbeResult: Hashable, Sendable, Codable {
-    /// It answered (SYN-ACK: open, RST: closed) from this place, with this hop limit.
+    /// It answered (SYN-ACK or an answer in its protocol: open, RST or ICMP: closed) from this place.
     case answered(Place, open: Bool, hopLimit: UInt8)
+    /// Its port was silent, but its machine answered an ICMP echo.
+    case present(Place, hopLimit: UInt8)
     case silent
     /// Not sent, and why: switched off, no source address, no such port ...
     case notSent(String)
+
+    public var place: Place? {
+        switch self {
+        case .answered(let place, _, _), .present(let place, _): place
+        case .silent, .notSent: nil
+        }
+    }
+
+    public var hopLimit: UInt8? {
+        switch self {
+        case .answered(_, _, let hops), .present(_, let hops): hops
+        case .silent, .notSent: nil
+        }
+    }
+
+    /// The same answer, with another name for the place that it came from.
+    public func moved(to place: Place) -> ProbeResult {
+        switch self {
+        case .answered(_, let open, let hops): .answered(place, open: open, hopLimit: hops)
+        case .present(_, let hops): .present(place, hopLimit: hops)
+        case .silent, .notSent: self
+        }
+    }
 }

@@ -54,6 +54,14 @@ public struct Frame: Sendable, Equatable {
         content = Self.content(bytes, type: type, from: offset)
     }
 
+    /// Its IP header, whatever that carries.
+    public var ip: IPHeader? {
+        switch content {
+        case .tcp(let ip, _), .udp(let ip, _), .ip(let ip): ip
+        case .arp, .other: nil
+        }
+    }
+
     public var tcp: (ip: IPHeader, tcp: TCPHeader)? {
         if case .tcp(let ip, let tcp) = content { (ip, tcp) } else { nil }
     }

@@ -37,46 +37,6 @@ public struct TCPSegment: Sendable {
     /// The frame, checksums right, not padded. Nil where the families differ. Above 64 KiB the IP length is 0, as the
     /// kernel writes it for segmentation offload.
     public func frame() -> [UInt8]? {
-        let segment: [UInt8]
-        var bytes = destinationMAC.bytes + sourceMAC.bytes
-        if let vlan {
-            bytes.append16(EtherType.vlan)
-            bytes.append16(vlan & 0xfff)
-        }
-        switch (source, destination) {
-        case (.v4(let from), .v4(let to)):
-            segment = transport(pseudoHeader: [from.bits, to.bits])
-            bytes.append16(EtherType.ipv4)
-            bytes += version4(from: from, to: to, length: segment.count)
-        case (.v6(let from), .v6(let to)):
-            let words = [from.high, from.low, to.high, to.low].flatMap {
-                [UInt32(truncatingIfNeeded: $0 >> 32), UInt32(truncatingIfNeeded: $0)]
-            }
-            segment = transport(pseudoHeader: words)
-            bytes.append16(EtherType.ipv6)
-            bytes += version6(from: from, to: to, length: segment.count)
-        default: return nil
-        }
-        return bytes + segment
-    }
-
-    private func version4(from: IPv4Address, to: IPv4Address, length: Int) -> [UInt8] {
-        var header: [UInt8] = [0x45, 0]
-        header.append16(UInt16(exactly: length + 20) ?? 0)
-        header += [0, 0, 0x40, 0, hopLimit, TransportProtocol.tcp.number, 0, 0]  // don't fragment
-        header.append32(from.bits)
-        header.append32(to.bits)
-        return Checksum.filled(header, at: 10)
-    }
-
-    private func version6(from: IPv6Address, to: IPv6Address, length: Int) -> [UInt8] {
-        var header: [UInt8] = [0x60, 0, 0, 0]
-        header.append16(UInt16(exactly: length) ?? 0)
-        header += [TransportProtocol.tcp.number, hopLimit] + from.bytes + to.bytes
-        return header
-    }
-
-    private func transport(pseudoHeader: [UInt32]) -> [UInt8] {
         var segment: [UInt8] = []
         segment.append16(sourcePort)
         segment.append16(destinationPort)
@@ -90,11 +50,9 @@ public struct TCPSegment: Sendable {
             segment.append16(maximumSegment)
         }
         segment += payload
-        var pseudo = Checksum()
-        for word in pseudoHeader { pseudo.add(word) }
-        pseudo.add(UInt32(TransportProtocol.tcp.number))
-        pseudo.add(UInt32(truncatingIfNeeded: segment.count))
-        return Checksum.filled(segment, at: 16, onTopOf: pseudo)
+        var envelope = Envelope(from: source, sourceMAC, to: destination, destinationMAC, vlan: vlan)
+        envelope.hopLimit = hopLimit
+        return envelope.frame(carrying: segment, of: TransportProtocol.tcp.number, checksumAt: 16)
     }
 }
 

@@ -1,21 +1,24 @@
 public import Model
 internal import Packets
 
-/// Keeps account of TCP probes: what was sent, what may still be answered, what may be sent when. Pure: time and
+/// Keeps account of probes: what was sent, what may still be answered, what may be sent when. Pure: time and
 /// randomness come in, steps go out; `ProbeSocket` does the sending.
 ///
-/// A probe is a SYN from an unpredictable port with an unpredictable sequence number. Its answer must acknowledge that
-/// number, so that only who saw the SYN can answer it. A SYN-ACK is reset at once, before the guest accepts.
+/// A probe is a SYN, a query or an echo request from an unpredictable port with an unpredictable number. Its answer must
+/// tell that number, so that only who saw the probe can answer it. A SYN-ACK is reset at once, before the guest accepts.
+/// Who was silent once is asked for an echo, too: a machine may be there and drop what its port is sent.
 public struct Prober: ~Copyable {
     public struct Settings: Hashable, Sendable {
         /// For an answer, each try.
         public var timeout: Duration = .milliseconds(200)
         public var tries: Int = 2
+        /// Added to each wait, up to so much, so that probes do not fall in step.
+        public var jitter: Duration = .zero
         /// After silence was reported: a late answer still counts.
         public var linger: Duration = .seconds(2)
         /// Probes that wait for an answer or for their turn.
         public var outstanding: Int = 4096
-        /// SYNs a second out of all ports, and out of one; twice as many in a burst.
+        /// Frames a second out of all ports, and out of one; twice as many in a burst.
         public var rate: Int = 4000
         public var ratePerPort: Int = 400
 
@@ -28,88 +31,138 @@ public struct Prober: ~Copyable {
         public var silent: UInt64 = 0
         /// Not started: too many outstanding.
         public var refused: UInt64 = 0
+        /// Questions for a neighbour that were not asked: over the rate, or too many.
+        public var unasked: UInt64 = 0
         /// Answers that match no probe, or acknowledge something else.
         public var strays: UInt64 = 0
     }
 
     private struct Outstanding {
         let target: ProbeTarget
-        let tuple: FiveTuple
+        let method: ProbeTarget.Method
+        let key: ProbeKey
         let sequence: UInt32
+        let jitter: Duration
         var triesLeft: Int
+        var triesMade = 0
+        /// The echo request that went with the second try.
+        var echo: (number: UInt32, key: ProbeKey)?
+        /// Who answered that.
+        var present: ProbeResult?
         /// Silence was reported; only kept for a late answer.
         var isLingering = false
-        var generation: UInt64
+        var generation: UInt64 = 0
     }
 
     public private(set) var counters = Counters()
     private let settings: Settings
-    /// By the five-tuple of the answer.
-    private var outstanding: [FiveTuple: Outstanding] = [:]
-    private var byInstance: [InstanceID: FiveTuple] = [:]
+    private var outstanding: [UInt32: Outstanding] = [:]
+    /// Numbers of echo requests, by that of the probe that they went with.
+    private var echoes: [UInt32: UInt32] = [:]
+    private var questions: [UInt32: ProbeKey] = [:]
+    private var byKey: [ProbeKey: UInt32] = [:]
+    private var byInstance: [InstanceID: UInt32] = [:]
     private var deadlines = DeadlineQueue()
     /// Waiting for their turn, oldest first.
-    private var waiting: [FiveTuple] = []
-    private var bucket: TokenBucket
-    private var buckets: [PortName: TokenBucket] = [:]
+    private var waiting: [UInt32] = []
+    private var frames: TokenBuckets
+    /// Questions for a neighbour have a rate of their own: they take no probe's turn.
+    private var asks: TokenBuckets
     private var generation: UInt64 = 0
+    private var lastNumber: UInt32 = 0
 
     public init(settings: Settings, at now: Instant) {
         self.settings = settings
-        bucket = TokenBucket(rate: settings.rate, burst: settings.rate * 2, at: now)
+        frames = TokenBuckets(rate: settings.rate, ratePerPort: settings.ratePerPort, at: now)
+        asks = TokenBuckets(
+            rate: max(1, settings.rate / 4), ratePerPort: max(1, settings.ratePerPort / 4), at: now)
     }
 
-    public var count: Int { outstanding.count }
+    /// Answers that are expected.
+    public var count: Int { byKey.count }
 
     /// When `advance` has something to do; nil: not before the next `start`.
     public var nextDeadline: Instant? {
-        let turn = waiting.isEmpty ? nil : [bucket.next, nextPortTurn].compactMap { $0 }.max()
+        let turn = waiting.isEmpty ? nil : [frames.next, nextPortTurn].compactMap { $0 }.max()
         return [deadlines.first, turn].compactMap { $0 }.min()
     }
 
     private var nextPortTurn: Instant? {
         waiting.prefix(Self.mostLookedAt).compactMap { outstanding[$0]?.target.port }
-            .map { buckets[$0]?.next ?? Instant(milliseconds: .min) }.min()
+            .map { frames.next(of: $0) }.min()
     }
     /// Of the waiting, at once: one port's queue must not make each turn long.
     private static let mostLookedAt = 1024
 
     /// Begins a probe, or joins the one that runs for this instance already.
+    ///
+    /// - Parameter delay: before the first frame.
     public mutating func start(
-        _ target: ProbeTarget, at now: Instant, using random: inout some RandomNumberGenerator
+        _ target: ProbeTarget, after delay: Duration = .zero, at now: Instant,
+        using random: inout some RandomNumberGenerator
     ) -> [ProbeStep] {
         var steps: [ProbeStep] = []
         if let running = byInstance[target.instance], let probe = outstanding[running] {
             guard probe.isLingering || probe.target != target else { return [] }
             steps += remove(running)
         }
-        guard outstanding.count < settings.outstanding, let tuple = freeTuple(target, using: &random) else {
+        guard outstanding.count < settings.outstanding, let key = freeKey(target, using: &random) else {
             counters.refused += 1
             return steps + [.finished(target.instance, .notSent("too many probes are under way"))]
         }
-        outstanding[tuple] = Outstanding(
-            target: target, tuple: tuple, sequence: .random(in: 0...UInt32.max, using: &random),
-            triesLeft: settings.tries, generation: 0)
-        byInstance[target.instance] = tuple
-        waiting.append(tuple)
-        steps.append(.expect(tuple))
+        let number = takeNumber()
+        let most = max(0, settings.jitter.milliseconds)
+        outstanding[number] = Outstanding(
+            target: target, method: target.method, key: key,
+            sequence: .random(in: 0x1_0000...UInt32.max, using: &random),
+            jitter: .milliseconds(Int64.random(in: 0...most, using: &random)), triesLeft: settings.tries)
+        byInstance[target.instance] = number
+        byKey[key] = number
+        steps.append(.expect(key, number))
+        guard delay <= .zero else {
+            schedule(number, at: now + delay)
+            return steps
+        }
+        waiting.append(number)
         return steps + sendWaiting(at: now)
+    }
+
+    /// Asks who has an address. What is over the rate is not asked.
+    public mutating func ask(_ question: NeighbourQuestion, at now: Instant) -> [ProbeStep] {
+        let key = question.key
+        guard byKey[key] != nil || questions.count < settings.outstanding, let frame = question.frame,
+            asks.take(for: question.port, at: now)
+        else {
+            counters.unasked += 1
+            return []
+        }
+        counters.sent += 1
+        if byKey[key] != nil { return [.send(frame)] }
+        let number = takeNumber()
+        questions[number] = key
+        byKey[key] = number
+        deadlines.push(number, 0, at: now + settings.linger)
+        return [.expect(key, number), .send(frame)]
     }
 
     /// Repeats what was not answered in time, gives up what was repeated enough, sends what had to wait.
     public mutating func advance(at now: Instant) -> [ProbeStep] {
         var steps: [ProbeStep] = []
-        while let (tuple, generation) = deadlines.pop(due: now) {
-            guard let probe = outstanding[tuple], probe.generation == generation else { continue }
+        while let (number, generation) = deadlines.pop(due: now) {
+            if let key = questions.removeValue(forKey: number) {
+                byKey[key] = nil
+                steps.append(.forget(key))
+            }
+            guard let probe = outstanding[number], probe.generation == generation else { continue }
             if probe.isLingering {
-                steps += remove(tuple)
+                steps += remove(number)
             } else if probe.triesLeft > 0 {
-                waiting.append(tuple)
+                waiting.append(number)
             } else {
-                counters.silent += 1
-                outstanding[tuple]?.isLingering = true
-                schedule(tuple, at: now + settings.linger)
-                steps.append(.finished(probe.target.instance, .silent))
+                if probe.present == nil { counters.silent += 1 }
+                outstanding[number]?.isLingering = true
+                schedule(number, at: now + settings.linger)
+                steps.append(.finished(probe.target.instance, probe.present ?? .silent))
             }
         }
         return steps + sendWaiting(at: now)
@@ -117,30 +170,57 @@ public struct Prober: ~Copyable {
 
     /// What came back. Anything that is no answer to a probe is counted and gives no step.
     public mutating func answered(_ answer: ProbeAnswer) -> [ProbeStep] {
-        guard let probe = outstanding[answer.tuple], answer.flags.contains(.ack),
-            answer.acknowledged == probe.sequence &+ 1,
-            answer.flags.contains(.syn) != answer.flags.contains(.rst)
-        else {
+        if let key = questions[answer.number] {
+            counters.answered += 1
+            return [.neighbour(key.network, key.source, answer.place)]
+        }
+        let number = echoes[answer.number] ?? answer.number
+        guard let probe = outstanding[number], let result = result(of: probe, answer) else {
             counters.strays += 1
             return []
         }
         counters.answered += 1
-        let open = answer.flags.contains(.syn)
-        var steps = remove(answer.tuple)
-        if open, let frame = frame(probe, flags: .rst, sequence: probe.sequence &+ 1) {
+        if number != answer.number {
+            outstanding[number]?.present = result
+            // The port's own answer may still come; only silence was reported.
+            return probe.isLingering ? [.finished(probe.target.instance, result)] : []
+        }
+        var steps = remove(number)
+        if probe.method == .syn, answer.flags.contains(.syn),
+            let frame = segment(probe, flags: .rst, sequence: probe.sequence &+ 1)
+        {
             steps.insert(.send(frame), at: 0)
         }
-        let result = ProbeResult.answered(answer.place, open: open, hopLimit: answer.hopLimit)
         return steps + [.finished(probe.target.instance, result)]
+    }
+
+    /// Nil: it answers something else.
+    private func result(of probe: Outstanding, _ answer: ProbeAnswer) -> ProbeResult? {
+        let isEcho = answer.number == probe.echo?.number || probe.method == .echo
+        let (asked, hops) = (probe.sequence & 0xffff, answer.hopLimit)
+        let isRefusal = answer.flags.contains(.rst)
+        if isEcho {
+            return answer.flags.isEmpty && answer.acknowledged == asked ? .present(answer.place, hopLimit: hops) : nil
+        }
+        switch probe.method {
+        case .syn:
+            guard answer.flags.contains(.ack), answer.acknowledged == probe.sequence &+ 1,
+                answer.flags.contains(.syn) != isRefusal
+            else { return nil }
+        case .dnsQuery: guard isRefusal || answer.acknowledged == asked else { return nil }
+        case .echo: return nil
+        }
+        return .answered(answer.place, open: !isRefusal, hopLimit: hops)
     }
 
     /// The port is gone: nothing that went out of it will be answered.
     public mutating func portVanished(_ port: PortName) -> [ProbeStep] {
-        buckets[port] = nil
-        return outstanding.values.filter { $0.target.port == port }.flatMap { probe in
+        frames.forget(port)
+        asks.forget(port)
+        return outstanding.filter { $0.value.target.port == port }.flatMap { number, probe in
             let result: [ProbeStep] =
                 probe.isLingering ? [] : [.finished(probe.target.instance, .notSent("port \(port) is gone"))]
-            return remove(probe.tuple) + result
+            return remove(number) + result
         }
     }
 
@@ -148,18 +228,20 @@ public struct Prober: ~Copyable {
 
     private mutating func sendWaiting(at now: Instant) -> [ProbeStep] {
         var steps: [ProbeStep] = []
-        var kept: [FiveTuple] = []
+        var kept: [UInt32] = []
         var looked = 0
-        for tuple in waiting {
-            guard let probe = outstanding[tuple], !probe.isLingering else { continue }
+        for number in waiting {
+            guard let probe = outstanding[number], !probe.isLingering else { continue }
             looked += 1
-            guard looked <= Self.mostLookedAt, takeToken(for: probe.target.port, at: now) else {
-                kept.append(tuple)
+            guard looked <= Self.mostLookedAt, frames.take(for: probe.target.port, at: now) else {
+                kept.append(number)
                 continue
             }
-            outstanding[tuple]?.triesLeft -= 1
-            schedule(tuple, at: now + settings.timeout)
-            if let frame = frame(probe, flags: .syn, sequence: probe.sequence) {
+            outstanding[number]?.triesLeft -= 1
+            outstanding[number]?.triesMade += 1
+            schedule(number, at: now + settings.timeout + probe.jitter)
+            if probe.triesMade == 1, probe.method != .echo { steps += sendEcho(number, at: now) }
+            if let frame = frame(probe) {
                 counters.sent += 1
                 steps.append(.send(frame))
             }
@@ -168,49 +250,85 @@ public struct Prober: ~Copyable {
         return steps
     }
 
-    private mutating func takeToken(for port: PortName, at now: Instant) -> Bool {
-        if buckets.count > Self.mostBuckets { buckets = buckets.filter { !$0.value.isFull } }
-        let fresh = TokenBucket(rate: settings.ratePerPort, burst: settings.ratePerPort * 2, at: now)
-        guard bucket.hasToken(at: now), buckets[port, default: fresh].hasToken(at: now) else { return false }
-        bucket.take()
-        buckets[port, default: fresh].take()
-        return true
+    /// With the second try.
+    private mutating func sendEcho(_ number: UInt32, at now: Instant) -> [ProbeStep] {
+        guard let probe = outstanding[number], probe.echo == nil, frames.take(for: probe.target.port, at: now) else {
+            return []
+        }
+        let identifier = UInt16(truncatingIfNeeded: probe.sequence >> 16)
+        let key = probe.target.key(.echo, number: identifier)
+        guard byKey[key] == nil, let frame = echo(probe, identifier: identifier) else { return [] }
+        let echo = takeNumber()
+        outstanding[number]?.echo = (echo, key)
+        echoes[echo] = number
+        byKey[key] = echo
+        counters.sent += 1
+        return [.expect(key, echo), .send(frame)]
     }
-    private static let mostBuckets = 1024
 
-    private func frame(_ probe: Outstanding, flags: TCPHeader.Flags, sequence: UInt32) -> ProbeFrame? {
+    // MARK: frames
+
+    private func frame(_ probe: Outstanding) -> ProbeFrame? {
+        switch probe.method {
+        case .syn: return segment(probe, flags: .syn, sequence: probe.sequence)
+        case .dnsQuery:
+            let query = DNSQuery(
+                sourcePort: probe.key.destinationPort, destinationPort: probe.target.instance.port,
+                identifier: UInt16(truncatingIfNeeded: probe.sequence))
+            return wrap(query.frame(in: probe.target.envelope), probe.target)
+        case .echo: return echo(probe, identifier: probe.key.destinationPort)
+        }
+    }
+
+    private func segment(_ probe: Outstanding, flags: TCPHeader.Flags, sequence: UInt32) -> ProbeFrame? {
         let target = probe.target
         var segment = TCPSegment(
-            sourceMAC: target.sourceMAC, destinationMAC: target.mac, source: .v4(target.source),
-            destination: .v4(target.address), sourcePort: probe.tuple.destinationPort,
+            sourceMAC: target.sourceMAC, destinationMAC: target.mac, source: target.source,
+            destination: target.instance.address, sourcePort: probe.key.destinationPort,
             destinationPort: target.instance.port, sequence: sequence, flags: flags)
         segment.vlan = target.vlan
         if flags.contains(.syn) { segment.maximumSegment = 1460 }
-        return segment.frame().map { ProbeFrame(ifindex: target.ifindex, bytes: $0) }
+        return wrap(segment.frame(), target)
+    }
+
+    private func echo(_ probe: Outstanding, identifier: UInt16) -> ProbeFrame? {
+        let request = EchoRequest(identifier: identifier, sequence: UInt16(truncatingIfNeeded: probe.sequence))
+        return wrap(request.frame(in: probe.target.envelope), probe.target)
+    }
+
+    private func wrap(_ bytes: [UInt8]?, _ target: ProbeTarget) -> ProbeFrame? {
+        bytes.map { ProbeFrame(ifindex: target.ifindex, bytes: $0) }
     }
 
     // MARK: bookkeeping
 
-    /// The answer's five-tuple, with a port for us that no probe of this target uses.
-    private func freeTuple(_ target: ProbeTarget, using random: inout some RandomNumberGenerator) -> FiveTuple? {
+    /// An answer that no other probe waits for.
+    private func freeKey(_ target: ProbeTarget, using random: inout some RandomNumberGenerator) -> ProbeKey? {
         for _ in 0..<16 {
-            let tuple = FiveTuple(
-                network: target.instance.network, source: target.instance.address, sourcePort: target.instance.port,
-                destination: .v4(target.source), destinationPort: .random(in: 32768...60999, using: &random))
-            if outstanding[tuple] == nil { return tuple }
+            let key = target.key(target.method, number: .random(in: 32768...60999, using: &random))
+            if byKey[key] == nil { return key }
         }
         return nil
     }
 
-    private mutating func schedule(_ tuple: FiveTuple, at deadline: Instant) {
-        generation += 1
-        outstanding[tuple]?.generation = generation
-        deadlines.push(tuple, generation, at: deadline)
+    private mutating func takeNumber() -> UInt32 {
+        lastNumber = lastNumber == .max ? 1 : lastNumber + 1
+        return lastNumber
     }
 
-    private mutating func remove(_ tuple: FiveTuple) -> [ProbeStep] {
-        guard let probe = outstanding.removeValue(forKey: tuple) else { return [] }
-        if byInstance[probe.target.instance] == tuple { byInstance[probe.target.instance] = nil }
-        return [.forget(tuple)]
+    private mutating func schedule(_ number: UInt32, at deadline: Instant) {
+        generation += 1
+        outstanding[number]?.generation = generation
+        deadlines.push(number, generation, at: deadline)
+    }
+
+    private mutating func remove(_ number: UInt32) -> [ProbeStep] {
+        guard let probe = outstanding.removeValue(forKey: number) else { return [] }
+        if byInstance[probe.target.instance] == number { byInstance[probe.target.instance] = nil }
+        byKey[probe.key] = nil
+        guard let echo = probe.echo else { return [.forget(probe.key)] }
+        echoes[echo.number] = nil
+        byKey[echo.key] = nil
+        return [.forget(probe.key), .forget(echo.key)]
     }
 }

@@ -34,3 +34,30 @@ struct TokenBucket: Hashable, Sendable {
     /// When there will be a token.
     var next: Instant { filled + .milliseconds(tokens >= 1000 ? 0 : (1000 - tokens + rate - 1) / rate) }
 }
+
+/// One bucket for all, and one for each port: a token is taken of both.
+struct TokenBuckets {
+    private let ratePerPort: Int
+    private var all: TokenBucket
+    private var ports: [PortName: TokenBucket] = [:]
+    private static let most = 1024
+
+    init(rate: Int, ratePerPort: Int, at now: Instant) {
+        self.ratePerPort = ratePerPort
+        all = TokenBucket(rate: rate, burst: rate * 2, at: now)
+    }
+
+    mutating func take(for port: PortName, at now: Instant) -> Bool {
+        if ports.count > Self.most { ports = ports.filter { !$0.value.isFull } }
+        let fresh = TokenBucket(rate: ratePerPort, burst: ratePerPort * 2, at: now)
+        guard all.hasToken(at: now), ports[port, default: fresh].hasToken(at: now) else { return false }
+        all.take()
+        ports[port, default: fresh].take()
+        return true
+    }
+
+    mutating func forget(_ port: PortName) { ports[port] = nil }
+
+    var next: Instant { all.next }
+    func next(of port: PortName) -> Instant { ports[port]?.next ?? Instant(milliseconds: .min) }
+}

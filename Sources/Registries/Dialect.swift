@@ -100,6 +100,7 @@ struct Told {
 /// What is to be known of the frame that brought a request.
 struct Origin {
     var mac: MACAddress
+    var hopLimit: UInt8 = 0
     /// The caller's tag of the port.
     var port: UInt32
     var time: Instant

@@ -9,6 +9,8 @@ public struct Heard: Sendable, Equatable {
     public var port: UInt32
     public var sourceMAC: MACAddress
     public var source: IPAddress
+    /// TTL or hop limit of the frame that brought the request, as it arrived.
+    public var hopLimit: UInt8
     /// When the registry's answer passed, or its absence was accepted.
     public var time: Instant
 }
@@ -109,7 +111,8 @@ public struct Ear: ~Copyable {
     ) -> [Heard] {
         counted.frames += 1
         if let frame = Frame(bytes, vlan: vlan) {
-            let origin = Origin(mac: frame.sourceMAC, port: source, time: now)
+            let origin = Origin(
+                mac: frame.sourceMAC, hopLimit: frame.ip?.hopLimit ?? 0, port: source, time: now)
             switch frame.content {
             case .tcp(let ip, let tcp) where !ip.isFragment:
                 let payload = UnsafeRawBufferPointer(rebasing: bytes[tcp.payload])
@@ -265,7 +268,8 @@ public struct Ear: ~Copyable {
             advertisement.registryPort = Int(one.registry.port)
             return Heard(
                 advertisement: advertisement, network: one.registry.network, port: one.origin.port,
-                sourceMAC: one.origin.mac, source: one.guest, time: one.time)
+                sourceMAC: one.origin.mac, source: one.guest, hopLimit: one.origin.hopLimit,
+                time: one.time)
         }
     }
 

@@ -63,7 +63,7 @@ import Testing
         #expect(config.registries.map(\.port) == [2379, 8500, 9000])
         #expect(config.registries.map { $0.kinds.map(\.rawValue) } == [["etcd"], ["consul"], ["consul", "etcd"]])
         #expect(config.registrars == [IPAddress("10.0.0.5")])
-        #expect(config.containers == "/etc/remora/containers.txt")
+        #expect(config.containers.file == "/etc/remora/containers.txt")
         #expect(config.proxies == .init(per: .vm, drain: .seconds(5), restoreGrace: .seconds(20)))
         #expect(
             config.flows

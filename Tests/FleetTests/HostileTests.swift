@@ -128,7 +128,7 @@ import Testing
         var lab = Lab()
         lab.hear(consul("web", id: "w"))
         let before = lab.probed.count
-        lab.apply(lab.fleet.moved(network: blue, a, to: tap1, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: tap1, at: lab.now))
         #expect(lab.probed.count == before)
         #expect(lab.view(a)?.place == tap0)
     }

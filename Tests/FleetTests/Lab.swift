@@ -11,6 +11,8 @@ struct Lab {
     var machines: [IPv4Address: Place] = [:]
     /// Machines that share an address: each answers only where it is asked itself.
     var clones: [IPv4Address: [Place]] = [:]
+    /// Who answers ARP, beside what answers probes.
+    var neighbours: [IPv4Address: [Place]] = [:]
     var closed: Set<InstanceID> = []
     /// By replaying every load and unload.
     var loaded: [ProxyID: ProxySpec] = [:]
@@ -32,6 +34,10 @@ struct Lab {
             switch queue.removeFirst() {
             case .probe(let request):
                 probed.append(request)
+                for place in request.instance.address.v4.flatMap({ neighbours[$0] }) ?? [] {
+                    queue += fleet.neighbour(
+                        network: request.instance.network, request.instance.address, at: place, now: now)
+                }
                 queue += fleet.probed(request.instance, answer(to: request), at: now)
             case .record(let record): journal.append(record)
             case .load(let spec): load(spec)
@@ -127,6 +133,7 @@ extension Fleet.Settings {
     static var enforcing: Fleet.Settings {
         var settings = Fleet.Settings()
         settings.mode = .enforce
+        settings.containerNetworkKnown = true
         settings.restoreGrace = .seconds(30)
         settings.vipRanges = [blue: IPv4Prefix(IPv4Address(bits: 0x0a63_0000), length: 24)]
         return settings

@@ -350,7 +350,7 @@ import Testing
         lab.hear(consul("web"))
         let place = Place(port: tap0.port, role: .vm, mac: MACAddress(bits: 0x0200_0000_0077))
         lab.machines[a] = place
-        lab.apply(lab.fleet.moved(network: blue, a, to: place, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: place, at: lab.now))
         #expect(lab.proxy("web")?.services.first?.backends.first?.mac == place.mac)
         #expect(lab.state(a) == .live)
     }
@@ -362,7 +362,7 @@ import Testing
         for step in 0..<1000 {
             let place = Place(port: tap0.port, role: .vm, mac: MACAddress(bits: 0x0200_0001_0000 + UInt64(step)))
             lab.now = lab.now + .milliseconds(1)
-            let actions = lab.fleet.moved(network: blue, a, to: place, at: lab.now)
+            let actions = lab.fleet.moved(network: blue, .v4(a), to: place, at: lab.now)
             loads += actions.count { if case .load = $0 { true } else { false } }
         }
         #expect(loads <= 3)
@@ -373,11 +373,11 @@ import Testing
         var lab = Lab()
         lab.hear(consul("web", id: "w"))
         let place = Place(port: tap1.port, role: .vm, mac: tap0.mac)
-        lab.apply(lab.fleet.moved(network: blue, a, to: place, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: place, at: lab.now))
         #expect(lab.proxy("web")?.services.first?.backends.first?.device == tap0.port, "it still answers there")
         lab.machines[a] = place
         lab.wait(.seconds(1))
-        lab.apply(lab.fleet.moved(network: blue, a, to: place, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: place, at: lab.now))
         #expect(lab.proxy("web")?.services.first?.backends.first?.device == tap1.port)
         lab.hear(message(.deregister, id: "w"), from: a, on: place)
         #expect(lab.state(a) == .draining)

@@ -21,7 +21,7 @@ import Testing
         #expect(lab.view(a)?.reason == "a VM behind uplink eth0: the NIC it is attached to carries it")
         #expect(lab.loaded.isEmpty)
         lab.machines = [a: tap0]
-        lab.apply(lab.fleet.moved(network: blue, a, to: tap0, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: tap0, at: lab.now))
         #expect(lab.backends("db") == [a: .live])
     }
 
@@ -31,7 +31,7 @@ import Testing
         lab.declare("db", a)
         #expect(lab.state(a) == .waiting)
         #expect(lab.view(a)?.reason?.contains("not known") == true)
-        lab.apply(lab.fleet.moved(network: blue, a, to: tap0, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: tap0, at: lab.now))
         #expect(lab.backends("db") == [a: .live])
     }
 
@@ -169,7 +169,7 @@ import Testing
             let explanations = lab.fleet.explain(text, at: lab.now)
             #expect(
                 explanations.contains {
-                    $0.sentences.first == "10.0.0.1:80/tcp of \"web\": live, verdict vm (score 100)"
+                    $0.sentences.first == "10.0.0.1:80/tcp of \"web\": live, verdict vm (score 95)"
                 },
                 "\(text)")
             #expect(explanations.contains { $0.sentences.contains { $0.contains("lease has 10 s left") } })

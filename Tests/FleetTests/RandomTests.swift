@@ -131,7 +131,7 @@ import Testing
             lab.apply(lab.fleet.containers(list, at: lab.now))
         case 1: lab.apply(lab.fleet.neighbourGone(network: blue, host, at: lab.now))
         case 2: lab.apply(lab.fleet.portVanished(own.port, at: lab.now))
-        default: lab.apply(lab.fleet.moved(network: blue, host, to: place, at: lab.now))
+        default: lab.apply(lab.fleet.moved(network: blue, .v4(host), to: place, at: lab.now))
         }
     }
 

@@ -95,7 +95,7 @@ import Testing
         lab.clones[a] = [tap0, fake]
         lab.hear(consul("web", id: "w"))
         for _ in 0..<5 {
-            lab.apply(lab.fleet.moved(network: blue, a, to: fake, at: lab.now))
+            lab.apply(lab.fleet.moved(network: blue, .v4(a), to: fake, at: lab.now))
             lab.hear(consul("evil", id: "w", port: 81), from: a, on: fake)
             lab.wait(.seconds(1))
         }
@@ -103,7 +103,7 @@ import Testing
         #expect(lab.backends("evil").isEmpty)
         lab.clones[a] = [fake]
         lab.wait(.seconds(1))
-        lab.apply(lab.fleet.moved(network: blue, a, to: fake, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: fake, at: lab.now))
         #expect(lab.view(a)?.place == fake, "it has moved: nothing answers where it was")
     }
 
@@ -111,7 +111,7 @@ import Testing
         var lab = Lab()
         let place = Place(port: tap1.port, role: .vm, mac: tap0.mac)
         lab.hear(consul("web", id: "w"))
-        let asked = lab.fleet.moved(network: blue, a, to: place, at: lab.now)
+        let asked = lab.fleet.moved(network: blue, .v4(a), to: place, at: lab.now)
         #expect(asked == [.probe(.init(instance: instance(a), place: tap0, registry: nil))])
         lab.clones[a] = [place]
         lab.apply(lab.fleet.probed(instance(a), .notSent("port tap0 is not there"), at: lab.now))
@@ -124,11 +124,11 @@ import Testing
         lab.clones[a] = [tap0, tap1]
         lab.declare("db", a, place: tap0)
         #expect(lab.backends("db") == [a: .live])
-        lab.apply(lab.fleet.moved(network: blue, a, to: tap1, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: tap1, at: lab.now))
         #expect(lab.view(a)?.place == tap0)
         lab.clones[a] = [tap1]
         lab.wait(.seconds(1))
-        lab.apply(lab.fleet.moved(network: blue, a, to: tap1, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: tap1, at: lab.now))
         #expect(lab.view(a)?.place == tap1)
     }
 
@@ -154,7 +154,7 @@ import Testing
         #expect(lab.backends("web") == [a: .live])
         lab.hear(message(.deregister, id: "w"), on: other)
         lab.hear(consul("evil", id: "w", port: 81), on: other)
-        lab.apply(lab.fleet.moved(network: blue, a, to: other, at: lab.now))
+        lab.apply(lab.fleet.moved(network: blue, .v4(a), to: other, at: lab.now))
         #expect(lab.view(a)?.place == one)
         #expect(lab.backends("web") == [a: .live])
         #expect(lab.backends("evil").isEmpty)

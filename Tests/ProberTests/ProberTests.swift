@@ -22,7 +22,8 @@ struct SeededGenerator: RandomNumberGenerator {
         let instance = InstanceID(network: NetworkID(0), address: .v4(address), port: service)
         return try #require(
             ProbeTarget(
-                instance: instance, port: PortName(port), ifindex: 7, mac: mac, source: IPv4Address(bits: 0x0a58_0002),
+                instance: instance, port: PortName(port), ifindex: 7, mac: mac,
+                source: .v4(IPv4Address(bits: 0x0a58_0002)),
                 sourceMAC: MACAddress(bits: 0x02_00_00_00_00_fe)))
     }
 
@@ -32,8 +33,11 @@ struct SeededGenerator: RandomNumberGenerator {
     static func results(_ steps: [ProbeStep]) -> [ProbeResult] {
         steps.compactMap { if case .finished(_, let result) = $0 { result } else { nil } }
     }
-    static func expected(_ steps: [ProbeStep]) -> FiveTuple? {
-        steps.compactMap { if case .expect(let tuple) = $0 { tuple } else { nil } }.first
+    static func expected(_ steps: [ProbeStep]) -> ProbeKey? {
+        steps.compactMap { if case .expect(let key, _) = $0 { key } else { nil } }.first
+    }
+    static func number(_ steps: [ProbeStep]) -> UInt32? {
+        steps.compactMap { if case .expect(_, let number) = $0 { number } else { nil } }.first
     }
     /// The SYN's sequence number, read off the frame.
     static func sequence(_ frame: ProbeFrame) -> UInt32 { frame.bytes[38..<42].reduce(0) { $0 << 8 | UInt32($1) } }
@@ -44,7 +48,7 @@ struct SeededGenerator: RandomNumberGenerator {
         _ steps: [ProbeStep], flags: TCPHeader.Flags, off: UInt32 = 1
     ) throws -> ProbeAnswer {
         ProbeAnswer(
-            tuple: try #require(expected(steps)), sequence: 5,
+            number: try #require(number(steps)), sequence: 5,
             acknowledged: sequence(try #require(sent(steps).first)) &+ off, flags: flags, place: place, hopLimit: 64)
     }
 
@@ -71,7 +75,7 @@ struct SeededGenerator: RandomNumberGenerator {
         let answer = try Self.answer(steps, flags: [.syn, .ack])
         let done = prober.answered(answer)
         #expect(Self.results(done) == [.answered(Self.place, open: true, hopLimit: 64)])
-        #expect(done.contains(.forget(answer.tuple)))
+        #expect(done.contains(.forget(try #require(Self.expected(steps)))))
         let reset = try #require(Self.sent(done).first)
         #expect(reset.bytes[47] == 4 && Self.sequence(reset) == answer.acknowledged)
         #expect(prober.count == 0 && prober.answered(answer).isEmpty && prober.counters.strays == 1)
@@ -106,7 +110,7 @@ struct SeededGenerator: RandomNumberGenerator {
         #expect(prober.nextDeadline == Self.start + .milliseconds(200))
         #expect(prober.advance(at: Self.start + .milliseconds(199)).isEmpty)
         let second = prober.advance(at: Self.start + .milliseconds(200))
-        #expect(Self.sent(second) == Self.sent(first))
+        #expect(Self.sent(second).last == Self.sent(first).last)
         let third = prober.advance(at: Self.start + .milliseconds(400))
         #expect(Self.results(third) == [.silent] && Self.sent(third).isEmpty)
     }
@@ -123,7 +127,8 @@ struct SeededGenerator: RandomNumberGenerator {
         let again = prober.start(try Self.target(), at: Self.start + .seconds(1), using: &random)
         _ = prober.advance(at: Self.start + .milliseconds(1200))
         _ = prober.advance(at: Self.start + .milliseconds(1400))
-        #expect(prober.advance(at: Self.start + .milliseconds(3400)) == [.forget(try #require(Self.expected(again)))])
+        #expect(
+            prober.advance(at: Self.start + .milliseconds(3400)).first == .forget(try #require(Self.expected(again))))
         #expect(prober.count == 0 && prober.nextDeadline == nil)
     }
 
@@ -189,7 +194,7 @@ struct SeededGenerator: RandomNumberGenerator {
     @Test("ports and sequence numbers of probes do not repeat") func unpredictable() throws {
         var prober = Prober(settings: .init(), at: Self.start)
         var random = SystemRandomNumberGenerator()
-        var tuples: Set<FiveTuple> = []
+        var tuples: Set<ProbeKey> = []
         var sequences: Set<UInt32> = []
         for service in 1...200 {
             let steps = prober.start(try Self.target(service: UInt16(service)), at: Self.start, using: &random)
@@ -206,16 +211,16 @@ struct SeededGenerator: RandomNumberGenerator {
             (settings.outstanding, settings.ratePerPort, settings.rate) = (20, 15, 40)
             var prober = Prober(settings: settings, at: Self.start)
             var now = Self.start
-            var expected: Set<FiveTuple> = []
+            var expected: Set<ProbeKey> = []
             var finished = 0
             var started = 0
             func play(_ steps: [ProbeStep]) {
                 for step in steps {
                     switch step {
-                    case .expect(let tuple): #expect(expected.insert(tuple).inserted)
-                    case .forget(let tuple): #expect(expected.remove(tuple) != nil)
+                    case .expect(let key, _): #expect(expected.insert(key).inserted)
+                    case .forget(let key): #expect(expected.remove(key) != nil)
                     case .finished: finished += 1
-                    case .send: break
+                    case .send, .neighbour: break
                     }
                 }
             }
@@ -230,7 +235,7 @@ struct SeededGenerator: RandomNumberGenerator {
                 case 2: play(prober.advance(at: now))
                 default: play(prober.portVanished(PortName("vm\(Int.random(in: 0..<3, using: &random))")))
                 }
-                #expect(prober.count == expected.count && prober.count <= 20)
+                #expect(prober.count == expected.count && prober.count <= 40)
             }
             while let next = prober.nextDeadline {
                 now = max(now, next)
@@ -238,5 +243,181 @@ struct SeededGenerator: RandomNumberGenerator {
             }
             #expect(expected.isEmpty && prober.count == 0 && finished <= started && finished > 0)
         }
+    }
+}
+
+@Suite("Other probes than a SYN") struct OtherProbeTests {
+    typealias Common = ProberTests
+    static let ours = MACAddress(bits: 0x02_00_00_00_00_fe)
+
+    static func target(_ address: String, _ port: UInt16, _ proto: TransportProtocol, source: String) throws
+        -> ProbeTarget
+    {
+        let instance = InstanceID(
+            network: NetworkID(0), address: try #require(IPAddress(address)), port: port, proto: proto)
+        let sender = try #require(IPAddress(source))
+        return try #require(
+            ProbeTarget(
+                instance: instance, port: PortName("vm0"), ifindex: 7, vlan: 100, mac: Common.mac,
+                source: sender, sourceMAC: ours))
+    }
+
+    static func parsed(_ frame: ProbeFrame) throws -> Frame {
+        try #require(frame.bytes.withUnsafeBytes { Frame($0) })
+    }
+    static func expectations(_ steps: [ProbeStep]) -> [(ProbeKey, UInt32)] {
+        steps.compactMap { if case .expect(let key, let number) = $0 { (key, number) } else { nil } }
+    }
+
+    @Test("a silent port's machine is asked for an echo with the second try; it is present, not silent")
+    func echo() throws {
+        var prober = Prober(settings: .init(), at: Common.start)
+        var random = SeededGenerator(state: 20)
+        _ = prober.start(try Common.target(), at: Common.start, using: &random)
+        let second = prober.advance(at: Common.start + .milliseconds(200))
+        let (key, number) = try #require(Self.expectations(second).first)
+        #expect(key.protocolNumber == 1 && key.sourcePort == 0)
+        let frame = try #require(Common.sent(second).first)
+        #expect(frame.bytes[23] == 1 && frame.bytes[34] == 8)
+        let sequence = UInt32(frame.bytes[40]) << 8 | UInt32(frame.bytes[41])
+        let wrong = ProbeAnswer(number: number, acknowledged: sequence ^ 1, place: Common.place, hopLimit: 63)
+        #expect(prober.answered(wrong).isEmpty && prober.counters.strays == 1)
+        let right = ProbeAnswer(number: number, acknowledged: sequence, place: Common.place, hopLimit: 63)
+        #expect(prober.answered(right).isEmpty, "its port may still answer")
+        let third = prober.advance(at: Common.start + .milliseconds(400))
+        #expect(Common.results(third) == [.present(Common.place, hopLimit: 63)])
+    }
+
+    @Test("a name server is asked the one question that every name server answers; others by UDP for an echo")
+    func udp() throws {
+        var prober = Prober(settings: .init(), at: Common.start)
+        var random = SeededGenerator(state: 21)
+        let asked = prober.start(
+            try Self.target("10.88.0.11", 53, .udp, source: "10.88.0.2"), at: Common.start, using: &random)
+        let frame = try #require(Common.sent(asked).first)
+        guard case .udp(_, let udp) = try Self.parsed(frame).content else {
+            Issue.record("\(frame)")
+            return
+        }
+        #expect(udp.destinationPort == 53 && udp.payload.count == 17)
+        let identifier =
+            UInt32(frame.bytes[udp.payload.lowerBound]) << 8 | UInt32(frame.bytes[udp.payload.lowerBound + 1])
+        let number = try #require(Common.number(asked))
+        let done = prober.answered(
+            ProbeAnswer(number: number, acknowledged: identifier, place: Common.place, hopLimit: 64))
+        #expect(Common.results(done) == [.answered(Common.place, open: true, hopLimit: 64)])
+
+        let echoed = prober.start(
+            try Self.target("10.88.0.12", 5000, .udp, source: "10.88.0.2"), at: Common.start, using: &random)
+        #expect(Self.expectations(echoed).first?.0.protocolNumber == 1)
+        let refused = prober.start(
+            try Self.target("10.88.0.13", 53, .udp, source: "10.88.0.2"), at: Common.start, using: &random)
+        let closed = prober.answered(
+            ProbeAnswer(
+                number: try #require(Common.number(refused)), acknowledged: 0, flags: [.rst, .ack],
+                place: Common.place, hopLimit: 64))
+        #expect(Common.results(closed) == [.answered(Common.place, open: false, hopLimit: 64)])
+    }
+
+    @Test("IPv6 is probed like IPv4, with its tag, and a sender of the other family is no target") func version6()
+        throws
+    {
+        var prober = Prober(settings: .init(), at: Common.start)
+        var random = SeededGenerator(state: 22)
+        let steps = prober.start(
+            try Self.target("fd77::11", 80, .tcp, source: "fd77::2"), at: Common.start, using: &random)
+        let frame = try Self.parsed(try #require(Common.sent(steps).first))
+        #expect(frame.vlan == 100 && frame.tcp?.tcp.flags == .syn && frame.ip?.destination == IPAddress("fd77::11"))
+        let second = prober.advance(at: Common.start + .milliseconds(200))
+        #expect(Self.expectations(second).first?.0.protocolNumber == 58)
+        let target = ProbeTarget(
+            instance: InstanceID(network: NetworkID(0), address: try #require(IPAddress("fd77::11")), port: 80),
+            port: PortName("vm0"), ifindex: 7, mac: Common.mac, source: try #require(IPAddress("10.88.0.2")),
+            sourceMAC: Self.ours)
+        #expect(target == nil)
+    }
+
+    @Test("ARP is asked in nobody's name, neighbour discovery in a link-local one; every answer is told")
+    func neighbours() throws {
+        var prober = Prober(settings: .init(), at: Common.start)
+        func ask(_ address: String, mac: MACAddress? = nil) throws -> [ProbeStep] {
+            prober.ask(
+                NeighbourQuestion(
+                    network: NetworkID(0), address: try #require(IPAddress(address)), port: PortName("vm0"),
+                    ifindex: 7, mac: mac, sourceMAC: Self.ours), at: Common.start)
+        }
+        let asked = try ask("10.88.0.11")
+        let frame = try #require(Common.sent(asked).first)
+        guard case .arp(let arp) = try Self.parsed(frame).content else {
+            Issue.record("\(frame)")
+            return
+        }
+        #expect(arp.operation == 1 && arp.sender.bits == 0 && arp.target == IPv4Address("10.88.0.11"))
+        let again = try ask("10.88.0.11")
+        #expect(Self.expectations(asked).count == 1 && Self.expectations(again).isEmpty)
+        let number = try #require(Common.number(asked))
+        let address = try #require(IPAddress("10.88.0.11"))
+        for _ in 0..<2 {
+            let told = prober.answered(
+                ProbeAnswer(number: number, acknowledged: 0, place: Common.place, hopLimit: 0))
+            #expect(told == [.neighbour(NetworkID(0), address, Common.place)])
+        }
+        let six = try ask("fd77::11")
+        let solicitation = try Self.parsed(try #require(Common.sent(six).first))
+        #expect(solicitation.destinationMAC == MACAddress("33:33:ff:00:00:11"))
+        #expect(solicitation.ip?.source == IPAddress("fe80::ff:fe00:fe") && solicitation.ip?.hopLimit == 255)
+        #expect(prober.advance(at: Common.start + .seconds(2)).count == 2 && prober.count == 0)
+    }
+
+    @Test("questions are limited by port, and take no probe's turn") func asks() throws {
+        var settings = Prober.Settings()
+        (settings.rate, settings.ratePerPort) = (1000, 40)
+        var prober = Prober(settings: settings, at: Common.start)
+        var random = SeededGenerator(state: 23)
+        var sent = 0
+        for index in 0..<100 as Range<UInt32> {
+            let question = NeighbourQuestion(
+                network: NetworkID(0), address: .v4(IPv4Address(bits: 0x0a58_0000 + index)), port: PortName("vm0"),
+                ifindex: 7, sourceMAC: Self.ours)
+            sent += Common.sent(prober.ask(question, at: Common.start)).count
+        }
+        #expect(sent == 20 && prober.counters.unasked == 80)
+        #expect(Common.sent(prober.start(try Common.target(), at: Common.start, using: &random)).count == 1)
+    }
+
+    @Test("what nothing waits for begins later, and waits are jittered") func jitter() throws {
+        var settings = Prober.Settings()
+        settings.jitter = .milliseconds(50)
+        var prober = Prober(settings: settings, at: Common.start)
+        var random = SeededGenerator(state: 24)
+        let steps = prober.start(try Common.target(), after: .milliseconds(300), at: Common.start, using: &random)
+        #expect(Common.sent(steps).isEmpty && prober.nextDeadline == Common.start + .milliseconds(300))
+        #expect(Common.sent(prober.advance(at: Common.start + .milliseconds(300))).count == 1)
+        var waits: Set<Instant> = []
+        for index in 0..<20 {
+            var other = Prober(settings: settings, at: Common.start)
+            _ = other.start(try Common.target(UInt32(index)), at: Common.start, using: &random)
+            let next = other.nextDeadline
+            waits.insert(try #require(next))
+        }
+        #expect(waits.count > 5)
+        #expect(waits.allSatisfy { (200...250).contains(($0 - Common.start).milliseconds) })
+    }
+
+    @Test(
+        "nobody's address is probed, nor everybody's, nor our own, nor what the operator keeps out",
+        arguments: [
+            ("255.255.255.255", false), ("224.0.0.1", false), ("127.0.0.1", false), ("0.0.0.0", false),
+            ("10.88.0.1", false), ("10.88.255.255", false), ("10.9.1.1", false), ("11.0.0.1", false),
+            ("10.88.0.11", true), ("::1", false), ("ff02::1", false), ("fd77::1", true),
+        ])
+    func manners(text: String, allowed: Bool) throws {
+        var manners = ProbeManners()
+        manners.own = [try #require(IPAddress("10.88.0.1"))]
+        manners.broadcasts = [try #require(IPAddress("10.88.255.255"))]
+        manners.never = [try #require(IPPrefix("10.9.0.0/16"))]
+        manners.only = [try #require(IPPrefix("10.0.0.0/8")), try #require(IPPrefix("fd77::/16"))]
+        let address = try #require(IPAddress(text))
+        #expect((manners.refusal(of: address) == nil) == allowed)
     }
 }

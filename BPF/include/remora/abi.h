@@ -119,6 +119,19 @@ struct remora_flow {
 };
 _Static_assert(sizeof(struct remora_flow) == 64, "shared with Swift and with pinned maps");
 
+/* Key of probes6, as the answer comes in: IPv6's remora_flow_key. Of ICMPv6 the destination port is an echo's
+ * identifier, and the source of an advertisement is its target. */
+struct remora_flow6_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 network;
+	__u8 protocol;
+	__u8 pad; /* zero: it takes part in the hash */
+};
+_Static_assert(sizeof(struct remora_flow6_key) == 40, "shared with Swift");
+
 /* Key of frontends: what a proxy answers for. */
 struct remora_frontend_key {
 	__be32 address;
@@ -309,13 +322,13 @@ struct remora_event {
 	__be32 backend_address;
 	__be16 backend_port;
 	__u16 port;    /* slot */
-	__u32 service; /* slot */
+	__u32 service; /* slot; of a probe's answer: the probe's number */
 	__u32 ifindex;
 	__u8 mac[6]; /* the packet's source */
 	__u8 ttl;
 	__u8 tcp_flags;
 	__u32 tcp_sequence;	/* host order */
-	__u32 tcp_acknowledged; /* host order */
+	__u32 tcp_acknowledged; /* host order; of another probe's answer: what it was asked with */
 };
 _Static_assert(sizeof(struct remora_event) == 64, "shared with Swift");
 

@@ -1,0 +1,93 @@
+public import Model
+
+/// What tells containers from VMs, and how instances are asked.
+extension Config {
+    public struct Containers: Sendable, Hashable {
+        /// The list of what the container platform holds.
+        public var file: String?
+        /// How much older than an instance the list may be and still speak about it.
+        public var maxAge: Duration = .seconds(120)
+        /// Pod and service ranges, whatever is listed.
+        public var ranges: [IPPrefix] = []
+        public var overlays: [Overlay] = []
+
+        /// Is anything said of the container network beside the list?
+        var isKnown: Bool { !ranges.isEmpty || !overlays.isEmpty }
+    }
+
+    /// An overlay that carries containers' frames.
+    public struct Overlay: Sendable, Hashable {
+        public var kind: Encapsulation
+        public var port: UInt16
+        /// Empty: all of them.
+        public var vnis: [UInt32]
+
+        func holds(_ segment: OverlaySegment) -> Bool {
+            kind == segment.encapsulation && port == segment.port && (vnis.isEmpty || vnis.contains(segment.vni))
+        }
+    }
+
+    public struct Probe: Sendable, Hashable {
+        public var enabled = true
+        public var timeout: Duration = .milliseconds(200)
+        public var tries: Int = 2
+        /// Between two probes of an instance that is carried; zero: none once its verdict stands.
+        public var liveness: Duration = .seconds(30)
+        /// Frames a second, out of all ports and out of one.
+        public var rate: Int = 4000
+        public var ratePerPort: Int = 400
+        public var never: [IPPrefix] = []
+        /// If there are any, nothing else is probed.
+        public var only: [IPPrefix] = []
+    }
+
+    mutating func readContainers(_ section: YAMLSection) {
+        guard let inner = section.section("containers", keys: Self.keys(of: "containers")) else { return }
+        containers.file = inner.absolutePath("file")
+        containers.maxAge = inner.duration("maxAge", in: .seconds(1) ... .seconds(365 * 86400)) ?? containers.maxAge
+        containers.ranges = Self.prefixes("ranges", in: inner)
+        for overlay in inner.sections("overlays", keys: Self.keys(of: "overlays"), most: 16) {
+            if !overlay.has("kind") {
+                overlay.missing("kind", Encapsulation.allCases.map(\.rawValue).joined(separator: ", "))
+            }
+            guard let kind = overlay.choice("kind", of: Encapsulation.self) else { continue }
+            let port = overlay.integer("port", in: 1...65535).map { UInt16($0) } ?? kind.defaultPort
+            var vnis: [UInt32] = []
+            for (text, mark) in overlay.strings("vnis", most: 4096) {
+                if let vni = UInt32(text), vni < 1 << 24 {
+                    vnis.append(vni)
+                } else {
+                    overlay.problems.add("\(overlay.name).vnis: '\(text)' is no number from 0 to 16777215", at: mark)
+                }
+            }
+            containers.overlays.append(Overlay(kind: kind, port: port, vnis: vnis))
+        }
+        if containers.file == nil, !containers.isKnown {
+            inner.missing("file", "the list of what the container platform holds, or ranges, or overlays")
+        }
+    }
+
+    mutating func readProbe(_ section: YAMLSection) {
+        guard let inner = section.section("probe", keys: Self.keys(of: "probe")) else { return }
+        probe.enabled = inner.flag("enabled") ?? probe.enabled
+        probe.timeout = inner.duration("timeout", in: .milliseconds(10) ... .seconds(10)) ?? probe.timeout
+        probe.tries = inner.integer("tries", in: 1...10) ?? probe.tries
+        probe.liveness = inner.duration("liveness", in: .zero ... .seconds(86400)) ?? probe.liveness
+        probe.rate = inner.integer("rate", in: 1...100_000) ?? probe.rate
+        probe.ratePerPort = inner.integer("ratePerPort", in: 1...100_000) ?? probe.ratePerPort
+        probe.never = Self.prefixes("never", in: inner)
+        probe.only = Self.prefixes("only", in: inner)
+    }
+
+    private static func prefixes(_ key: String, in section: YAMLSection) -> [IPPrefix] {
+        section.strings(key, most: 4096).compactMap { text, mark in
+            let prefix = IPPrefix(text)
+            if prefix == nil {
+                section.problems.add(
+                    "\(section.name).\(key): '\(text)' is no range whose host bits are zero, such as 10.244.0.0/16",
+                    at: mark)
+            }
+            return prefix
+        }
+    }
+}
