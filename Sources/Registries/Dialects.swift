@@ -11,6 +11,7 @@ enum Dialects {
             Nacos.self,
             ZooKeeper.self,
             NATS.self,
+            DNS.self,
         ]
     }
 }
