@@ -12,6 +12,7 @@ enum Dialects {
             ZooKeeper.self,
             NATS.self,
             DNS.self,
+            MulticastDNS.self,
         ]
     }
 }
