@@ -31,9 +31,11 @@ public struct Advertisement: Hashable, Sendable, Codable {
     public var value: String?
     /// Unsigned 64-bit in etcd's protocol, as decimal text.
     public var leaseId: String?
-    /// What the protocol defines where the client gave no address: "sender", or "registry" (the agent that was asked).
+    /// What the protocol defines where the client gave no address: "sender", "registry" (the agent that was asked), or
+    /// "node" (the one that it was registered for, by whoever knows that).
     public var addressDefault: String?
-    /// Consul: the service that a check belongs to. In heartbeats `id` is the check's own.
+    /// Consul: the service that a check belongs to, or that a sidecar or another port was registered with. In
+    /// heartbeats `id` is the check's own. UDDI: the service that a binding belongs to.
     public var serviceId: String?
     /// What the registry is told of the instance's health, in its own words: of a Consul check "passing", "warning" or
     /// "critical", of a Eureka instance "UP", "DOWN", "STARTING", "OUT_OF_SERVICE" or "UNKNOWN".

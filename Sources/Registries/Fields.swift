@@ -28,6 +28,12 @@ struct Fields: Decodable {
         self = fields
     }
 
+    /// A JSON array of objects; nil under the same conditions.
+    static func list(_ bytes: some Collection<UInt8>) -> [Fields]? {
+        guard JSONBounds.admit(bytes) else { return nil }
+        return try? JSONDecoder().decode([Fields].self, from: Data(bytes))
+    }
+
     var isEmpty: Bool { names.isEmpty }
 
     func has(_ name: String) -> Bool { names[Self.folded(name)] != nil }
