@@ -9,6 +9,7 @@ enum Dialects {
             Etcd.self,
             Eureka.self,
             Nacos.self,
+            UDDI.self,
             ZooKeeper.self,
             NATS.self,
             DNS.self,

@@ -46,10 +46,11 @@ struct Markup: Equatable {
 
     func all(_ name: String) -> [Markup] { children.filter { $0.name == name } }
 
-    /// The text of the first such element, without the spaces around it; nil where there is none.
-    func text(_ name: String) -> String? {
-        self[name]?.text.trimmingCharacters(in: .whitespacesAndNewlines)
-    }
+    /// The text without the spaces around it.
+    var trimmed: String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
+
+    /// That of the first such element; nil where there is none.
+    func text(_ name: String) -> String? { self[name]?.trimmed }
 
     // MARK: - Bounds
 
