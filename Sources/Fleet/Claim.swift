@@ -41,7 +41,7 @@ struct Claim: Sendable {
         instance = InstanceID(network: hearing.network, address: address, port: port, proto: proto)
         standing = address == hearing.source ? .own : isRegistrar ? .registrar : .foreign
         let isElsewhere =
-            (said.address ?? "").isEmpty && said.addressDefault == "registry"
+            (said.address ?? "").isEmpty && ["registry", "node"].contains(said.addressDefault)
             && said.registryIp.flatMap { IPAddress($0) } != hearing.source
         assumed = hostName != nil || isElsewhere
         (lease, ttlSeconds) = try Self.lease(of: said, registration: registration)

@@ -46,7 +46,7 @@ extension Fleet {
         guard let key = registrationKey(of: hearing) else { return }
         guard byRegistration[key] != nil else {
             // etcd: a deletion of a whole range names no single registration.
-            if said.id == nil, let prefix = said.key { releaseOwn(under: prefix, hearing) }
+            if said.id == nil, said.address == nil, let prefix = said.key { releaseOwn(under: prefix, hearing) }
             return
         }
         guard let meant = meant(by: hearing, "deregistration", at: now) else { return }
