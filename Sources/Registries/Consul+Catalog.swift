@@ -33,16 +33,14 @@ extension Consul {
         service.registrations().map { registration in
             var one = registration
             one.node = node
-            one.key = Self.key(node, registration.key ?? service.id)
+            // Ids need only be unique on their node: whoever reads them knows by the field.
+            one.key = registration.key.map { "\(node)/\($0)" }
             guard registration.addressDefault != nil else { return one }
             one.address = address
             one.addressDefault = "node"
             return one
         }
     }
-
-    /// An id need only be unique on its node.
-    private static func key(_ node: String, _ id: String) -> String { "\(node)/\(id)" }
 
     func catalogDeregistration(_ request: HTTPRequest) -> [Advertisement] {
         guard let fields = fields(request) else { return [] }
@@ -60,12 +58,11 @@ extension Consul {
         return [told]
     }
 
-    /// Of one service of the node, or of all: then the key is what theirs begin with.
+    /// Of one service of the node, or of all that it has.
     private func end(of service: String?, node: String) -> Advertisement {
         var told = Advertisement(registry: Self.name, op: .deregister)
         told.node = node
         told.id = service
-        told.key = Self.key(node, service ?? "")
         return told
     }
 

@@ -25,7 +25,7 @@ struct NacosMemory {
             guard told.ephemeral != false else { return }
             if let own = Self.ttl(told.meta) {
                 told.ttlSeconds = own
-            } else if told.op == .heartbeat, let known = silences.find(id) {
+            } else if told.op == .heartbeat || told.update == true, let known = silences.find(id) {
                 told.ttlSeconds = known
             }
             if told.ttlSeconds == nil { told.ttlDefaultSeconds = Self.defaultTTL }

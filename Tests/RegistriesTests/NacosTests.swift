@@ -107,6 +107,7 @@ import Testing
         #expect(nacos.hear([Exchange("POST", register + own, answer: "ok")]).first?.ttlSeconds == 3)
         #expect(nacos.hear([beat], at: .other).first?.ttlSeconds == nil)
         #expect(nacos.hear([beat]).first?.ttlSeconds == 3)
+        #expect(nacos.hear([Exchange("PATCH", register + "&weight=2", answer: "ok")]).first?.ttlSeconds == 3)
         _ = nacos.hear([Exchange("DELETE", register, status: 500)])
         #expect(nacos.hear([beat]).first?.ttlSeconds == 3)
         _ = nacos.hear([Exchange("DELETE", register, answer: "ok")])
