@@ -72,7 +72,7 @@ extension Etcd: GRPCDialect {
         _ asked: [Advertisement], _ answer: GRPCAnswer?, _ place: RegistryPlace
     ) -> [Advertisement] {
         let lease = answer?.message.flatMap { Self.read($0, as: EtcdPBLeaseResponse.self) }
-        return asked.flatMap { settle($0, accepted: answer?.agrees, lease: lease, place) }
+        return settle(asked, accepted: answer?.agrees, lease: lease, place)
     }
 
     func transaction(
@@ -82,15 +82,14 @@ extension Etcd: GRPCDialect {
         let half = operations(succeeded == false ? request.failure : request.success, place)
         // Without its answer nobody knows which half was done.
         guard let answer, succeeded != nil || answer.agrees == false else { return half }
-        return half.flatMap { settle($0, accepted: answer.agrees, place) }
+        return settle(half, accepted: answer.agrees, place)
     }
 
     func watch(_ request: EtcdPBWatchRequest, _ answer: GRPCAnswer?, _ place: RegistryPlace) -> [Advertisement] {
         guard request.hasCreateRequest else { return [] }
         let isCanceled = answer?.message.flatMap { Self.read($0, as: EtcdPBWatchResponse.self) }?.canceled
         let accepted = isCanceled == true ? false : answer?.agrees
-        return look(request.createRequest.key, to: request.createRequest.rangeEnd, place).flatMap {
-            settle($0, accepted: accepted, place)
-        }
+        let told = look(request.createRequest.key, to: request.createRequest.rangeEnd, place)
+        return settle(told, accepted: accepted, place)
     }
 }

@@ -84,16 +84,16 @@ extension Etcd {
             // Without its answer's body nobody knows which half was done.
             guard let body, let done = Self.json(body, as: EtcdPBTxnResponse.self) else { return asked.advertisements }
             let half = done.succeeded ? asked.advertisements : asked.otherwise
-            return half.flatMap { settle($0, accepted: accepted, place) }
+            return settle(half, accepted: accepted, place)
         case "lease/grant":
             let lease = body.flatMap { Self.json($0, as: EtcdPBLeaseResponse.self) }
-            return asked.advertisements.flatMap { settle($0, accepted: accepted, lease: lease, place) }
+            return settle(asked.advertisements, accepted: accepted, lease: lease, place)
         case "lease/keepalive":
             let leases = Self.lines(of: body ?? []).map { Self.json($0, as: EtcdPBLeaseKeepAliveResult.self)?.result }
             return asked.advertisements.enumerated().flatMap { index, told in
-                settle(told, accepted: accepted, lease: index < leases.count ? leases[index] : nil, place)
+                settle([told], accepted: accepted, lease: index < leases.count ? leases[index] : nil, place)
             }
-        default: return asked.advertisements.flatMap { settle($0, accepted: accepted, place) }
+        default: return settle(asked.advertisements, accepted: accepted, place)
         }
     }
 }

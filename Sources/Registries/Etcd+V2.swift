@@ -20,15 +20,14 @@ extension Etcd {
         switch request.method {
         case "PUT": return Asked(advertisements: set(key, fields, place), call: Self.v2 + "set")
         case "POST":
-            guard
-                var told = registration(key + "/?", Array((fields["value"] ?? "").utf8), isMeant: fields["ttl"] != nil)
-            else { return nil }
-            // The server chooses the last part.
-            told.id = nil
-            told.key = key
-            told.sequential = true
-            told.ttlSeconds = timeToLive(fields, key, place)
-            return Asked(advertisements: [told], needsBody: true, call: Self.v2 + "create")
+            var told = registered(key + "/?", fields, place)
+            for index in told.indices {
+                // The server chooses the last part.
+                told[index].id = nil
+                told[index].key = key
+                told[index].sequential = true
+            }
+            return Asked(advertisements: told, needsBody: true, call: Self.v2 + "create")
         case "DELETE":
             let isPrefix = Self.flag(fields, "recursive") || Self.flag(fields, "dir")
             return Asked(advertisements: deletion(key, isPrefix: isPrefix, place), call: Self.v2 + "delete")
@@ -60,10 +59,19 @@ extension Etcd {
                 ? renewals(under: key, ttl, place) : []
         }
         if Self.flag(fields, "refresh") { return renewal(of: key, ttl, place) }
-        guard var told = registration(key, Array((fields["value"] ?? "").utf8), isMeant: ttl != nil) else { return [] }
-        told.ttlSeconds = timeToLive(fields, key, place)
-        if Self.flag(fields, "prevExist") { told.update = true }
-        return [told]
+        var told = registered(key, fields, place)
+        if Self.flag(fields, "prevExist") {
+            for index in told.indices { told[index].update = true }
+        }
+        return told
+    }
+
+    private func registered(_ key: String, _ fields: [String: String], _ place: RegistryPlace) -> [Advertisement] {
+        let value = Array((fields["value"] ?? "").utf8)
+        let ttl = timeToLive(fields, key, place)
+        var told = registrations(key, value, isMeant: ttl != nil)
+        for index in told.indices { told[index].ttlSeconds = ttl }
+        return told
     }
 
     /// Its own, or that of the directory that it goes with.
@@ -72,7 +80,8 @@ extension Etcd {
     }
 
     private func renewal(of key: String, _ ttl: Int?, _ place: RegistryPlace) -> [Advertisement] {
-        if let known = oldMemory.keys(from: key, to: [], in: place).first { return [Self.renewal(of: known, ttl)] }
+        let known = oldMemory.keys(from: key, to: [], in: place)
+        guard known.isEmpty else { return known.map { Self.renewal(of: $0, ttl) } }
         let name = KeyedEndpoints.name(key)
         guard name.isRooted else { return [] }
         var told = Advertisement(registry: Self.name, op: .heartbeat)
@@ -106,10 +115,10 @@ extension Etcd {
 
     func v2Settled(_ asked: Asked, by answer: HTTPAnswer?, _ place: RegistryPlace) -> [Advertisement] {
         let node = answer?.body.flatMap { Fields($0) }?.object("node")
-        return asked.advertisements.map { advertisement in
+        let told = asked.advertisements.map { advertisement in
             var told = advertisement
             told.accepted = answer?.agrees
-            if told.sequential == true, answer?.agrees == true, let key = node?.text("key") {
+            if told.sequential == true, told.accepted == true, let key = node?.text("key") {
                 told.key = key
                 told.id = KeyedEndpoints.name(key).id
             }
@@ -120,11 +129,14 @@ extension Etcd {
                     told.service = KeyedEndpoints.name(key, isPrefix: isDirectory).service
                 }
             }
-            guard told.accepted != false, let key = told.key else { return told }
-            if told.op == .register { oldMemory.put(told, at: key, in: place) }
-            if told.op == .deregister { oldMemory.deleted(key, in: place) }
             return told
         }
+        let done = told.filter { $0.accepted != false }
+        oldMemory.keep(done, in: place)
+        for deleted in done where deleted.op == .deregister {
+            if let key = deleted.key { oldMemory.deleted(key, in: place) }
+        }
+        return told
     }
 }
 

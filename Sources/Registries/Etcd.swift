@@ -53,19 +53,23 @@ extension Etcd {
             unreadable += 1
             return []
         }
-        let known = request.ignoreValue || request.ignoreLease ? memory.keys(from: key, to: [], in: place).first : nil
-        let lease = request.ignoreLease ? known?.leaseId : Self.leaseID(request.lease)
-        let read = registration(key, [UInt8](request.value), isMeant: lease != nil)
-        guard var told = request.ignoreValue ? known : read else { return [] }
-        told.leaseId = lease
-        told.accepted = nil
-        return [told]
+        let known = memory.keys(from: key, to: [], in: place)
+        let lease = request.ignoreLease ? known.first?.leaseId : Self.leaseID(request.lease)
+        var told =
+            request.ignoreValue ? known : registrations(key, [UInt8](request.value), isMeant: lease != nil)
+        for index in told.indices {
+            told[index].leaseId = lease
+            told[index].accepted = nil
+        }
+        return told
     }
 
-    func registration(_ key: String, _ value: [UInt8], isMeant: Bool) -> Advertisement? {
-        var told = KeyedEndpoints.registration(in: Self.name, key: key, value: value, isMeant: isMeant)
-        told?.key = key
-        if value.count <= Bounds.longestValue { told?.value = String(exactly: value) }
+    func registrations(_ key: String, _ value: [UInt8], isMeant: Bool) -> [Advertisement] {
+        var told = KeyedEndpoints.registrations(in: Self.name, key: key, value: value, isMeant: isMeant)
+        for index in told.indices {
+            told[index].key = key
+            if value.count <= Bounds.longestValue { told[index].value = String(exactly: value) }
+        }
         return told
     }
 
@@ -140,8 +144,16 @@ extension Etcd {
 
 /// What came of them.
 extension Etcd {
-    /// - Parameter lease: the answer to a grant or renewal.
     func settle(
+        _ asked: [Advertisement], accepted: Bool?, lease: EtcdPBLeaseResponse? = nil, _ place: RegistryPlace
+    ) -> [Advertisement] {
+        let told = asked.flatMap { settle($0, accepted: accepted, lease: lease, place) }
+        if accepted != false { memory.keep(told, in: place) }
+        return told
+    }
+
+    /// - Parameter lease: the answer to a grant or renewal.
+    private func settle(
         _ asked: Advertisement, accepted: Bool?, lease: EtcdPBLeaseResponse? = nil, _ place: RegistryPlace
     ) -> [Advertisement] {
         var told = asked
@@ -154,7 +166,6 @@ extension Etcd {
         case .heartbeat where accepted == true && told.leaseId != nil: return renewed(told, lease, place)
         case .register:
             if let lease = told.leaseId { told.ttlSeconds = memory.ttl(ofLease: lease, in: place) }
-            if accepted != false { memory.put(told, at: told.key, in: place) }
         case .deregister where told.key == nil:
             guard accepted != false, let lease = told.leaseId else { break }
             return [told] + ends(ofLease: lease, accepted: accepted, place)
@@ -190,5 +201,13 @@ extension Etcd {
             ended.accepted = accepted
             return ended
         }
+    }
+}
+
+extension LeasedKeys {
+    /// What was registered, all endpoints of a key together.
+    mutating func keep(_ told: [Advertisement], in place: RegistryPlace) {
+        let registered = told.filter { $0.op == .register }
+        for (key, endpoints) in Dictionary(grouping: registered, by: \.key) { put(endpoints, at: key, in: place) }
     }
 }

@@ -59,6 +59,23 @@ enum KeyedEndpoints {
         return told.service == nil ? nil : told
     }
 
+    /// Endpoints of one value that are told.
+    private static let mostEndpoints = 16
+
+    /// The same where a value may list several endpoints, as kratos writes one for each protocol that it speaks.
+    static func registrations(in registry: String, key: String, value: [UInt8], isMeant: Bool) -> [Advertisement] {
+        guard let first = registration(in: registry, key: key, value: value, isMeant: isMeant) else { return [] }
+        let listed = (Fields(value)?.texts("Endpoints") ?? []).prefix(mostEndpoints).compactMap { endpoint($0) }
+        guard listed.count > 1, listed[0].host == first.address, listed[0].port == first.port else { return [first] }
+        return listed.map { host, port in
+            var told = first
+            told.address = host
+            told.port = port
+            told.batch = true
+            return told
+        }
+    }
+
     /// Objects in which some write the endpoint; a list's first is meant (go-micro writes one node a key).
     private static let wrappings = ["Service", "Instance", "Node", "Endpoint", "Data"]
 

@@ -18,7 +18,7 @@ struct LeasedKeys {
     }
 
     private static let capacity = 16_384
-    private var keys = LeastRecent<Key, Advertisement>(capacity: capacity)
+    private var keys = LeastRecent<Key, [Advertisement]>(capacity: capacity)
     private var leases = LeastRecent<LeaseID, Lease>(capacity: capacity)
 
     /// A lease was granted or renewed.
@@ -36,15 +36,23 @@ struct LeasedKeys {
     }
 
     mutating func put(_ told: Advertisement, at key: String?, in place: RegistryPlace) {
+        put([told], at: key, in: place)
+    }
+
+    /// - Parameter told: the endpoints that one value names.
+    mutating func put(_ told: [Advertisement], at key: String?, in place: RegistryPlace) {
         guard let key else { return }
         deleted(key, in: place)
-        var kept = told
-        // Not needed again, and the longest part.
-        kept.value = nil
-        kept.tags = nil
-        kept.meta = nil
+        let kept = told.map { told in
+            var kept = told
+            // Not needed again, and the longest part.
+            kept.value = nil
+            kept.tags = nil
+            kept.meta = nil
+            return kept
+        }
         if let evicted = keys.set(Key(place: place, key: key), kept) { unbind(evicted.key, evicted.value) }
-        guard let lease = told.leaseId else { return }
+        guard let lease = told.first?.leaseId else { return }
         let id = LeaseID(place: place, lease: lease)
         if !leases.change(id, { $0.keys.insert(key) }) { _ = leases.set(id, Lease(keys: [key])) }
     }
@@ -61,12 +69,12 @@ struct LeasedKeys {
     /// What was registered on the lease.
     mutating func revoked(_ lease: String, in place: RegistryPlace) -> [Advertisement] {
         guard let known = leases.remove(LeaseID(place: place, lease: lease)) else { return [] }
-        return known.keys.sorted().compactMap { keys.remove(Key(place: place, key: $0)) }
+        return known.keys.sorted().flatMap { keys.remove(Key(place: place, key: $0)) ?? [] }
     }
 
     /// Registrations at `key`, or in the half-open range to `end`; an `end` of one zero byte stands for all that follow.
     func keys(from key: String, to end: [UInt8], in place: RegistryPlace) -> [Advertisement] {
-        if end.isEmpty { return keys.peek(Key(place: place, key: key)).map { [$0] } ?? [] }
+        if end.isEmpty { return keys.peek(Key(place: place, key: key)) ?? [] }
         let first = Array(key.utf8)
         return keys(in: place) { bytes in
             !bytes.lexicographicallyPrecedes(first) && (end == [0] || bytes.lexicographicallyPrecedes(end))
@@ -81,11 +89,11 @@ struct LeasedKeys {
 
     private func keys(in place: RegistryPlace, where matches: (String.UTF8View) -> Bool) -> [Advertisement] {
         keys.keys.filter { $0.place == place && matches($0.key.utf8) }.sorted { $0.key < $1.key }
-            .compactMap { keys.peek($0) }
+            .flatMap { keys.peek($0) ?? [] }
     }
 
-    private mutating func unbind(_ id: Key, _ told: Advertisement) {
-        guard let lease = told.leaseId else { return }
+    private mutating func unbind(_ id: Key, _ told: [Advertisement]) {
+        guard let lease = told.first?.leaseId else { return }
         _ = leases.change(LeaseID(place: id.place, lease: lease)) { $0.keys.remove(id.key) }
     }
 }

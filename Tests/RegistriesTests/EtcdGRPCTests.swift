@@ -124,6 +124,21 @@ import Testing
         #expect(hear(talk).map(\.summary) == ["register web \(succeeded ? "yes" : "no") 10.0.0.1:80 true"])
     }
 
+    @Test("a value with several endpoints is as many registrations, which end together") func endpoints() throws {
+        let value = #"{"id":"k-1","name":"shop","endpoints":["http://10.0.0.1:80","grpc://10.0.0.1:90"]}"#
+        var talk = Talk()
+        try talk.call("KV/Put", Self.put("/microservices/shop/k-1", value, lease: 4), EtcdPBPutResponse())
+        try talk.call("KV/Put", Self.put("/microservices/shop/k-1", value, lease: 5), EtcdPBPutResponse())
+        try talk.call("Lease/LeaseRevoke", EtcdPBLeaseRevokeRequest.with { $0.id = 4 }, EtcdPBPutResponse())
+        try talk.call("Lease/LeaseRevoke", EtcdPBLeaseRevokeRequest.with { $0.id = 5 }, EtcdPBPutResponse())
+        #expect(
+            hear(talk).map(\.summary) == [
+                "register shop k-1 10.0.0.1:80 4 true", "register shop k-1 10.0.0.1:90 4 true",
+                "register shop k-1 10.0.0.1:80 5 true", "register shop k-1 10.0.0.1:90 5 true", "deregister 4 true",
+                "deregister 5 true", "deregister shop k-1 10.0.0.1:80 5 true", "deregister shop k-1 10.0.0.1:90 5 true",
+            ])
+    }
+
     @Test("a put that keeps the value or the lease keeps the registration") func kept() throws {
         var talk = Talk()
         try talk.call("KV/Put", Self.put("/services/web/a", "10.0.0.1:80", lease: 4), EtcdPBPutResponse())
