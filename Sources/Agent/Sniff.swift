@@ -1,16 +1,13 @@
 import FoundationEssentials
+import Glibc
 import Model
 import Packets
 public import Registries
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// What the registry dialects make of a capture: one JSON object a line, with the field names of `Advertisement`.
 ///
 /// - Parameters:
-///   - path: a classic pcap file with Ethernet frames. Each VLAN in it counts as a network of its own.
+///   - path: a pcap or pcapng file, or "-" for standard input. Each VLAN in it counts as a network of its own.
 ///   - write: is given each line, without its line feed.
 /// - Throws: `SniffError` where the file cannot be opened, read or understood; what came before was written. What
 ///   `write` throws.
@@ -20,21 +17,17 @@ public func sniff(
     pcap path: String, registries: [RegistryEndpoint] = RegistryEndpoint.defaults, limits: Ear.Limits = Ear.Limits(),
     write: (String) throws -> Void
 ) throws -> Ear.Counters {
-    guard let file = fopen(path, "rb") else { throw SniffError(path: path, cause: String(cString: strerror(errno))) }
-    defer { fclose(file) }
+    let file = try CaptureFile(path)
     var capture = CaptureListener(ear: Ear(registries: registries, limits: limits))
     var reader = PcapReader()
     var buffer = [UInt8](repeating: 0, count: 1 << 18)
     do {
-        while true {
-            let count = fread(&buffer, 1, buffer.count, file)
+        while case let count = try file.read(&buffer), count > 0 {
             reader.append(buffer.prefix(count))
             while let record = try reader.next() {
                 try record.frame.withUnsafeBytes { try capture.hear($0, at: record.time).forEach(write) }
             }
-            if count < buffer.count { break }
         }
-        if ferror(file) != 0 { throw SniffError(path: path, cause: String(cString: strerror(errno))) }
         try capture.finish().forEach(write)
         try reader.finish()
     } catch let error as PcapError {
@@ -44,11 +37,36 @@ public func sniff(
     return capture.counters
 }
 
+/// A file, or what a pipe brings as it comes.
+private struct CaptureFile: ~Copyable {
+    private let path: String
+    private let fd: Int32
+    private let isOurs: Bool
+
+    init(_ path: String) throws {
+        self.path = path
+        isOurs = path != "-"
+        fd = isOurs ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO
+        guard fd >= 0 else { throw SniffError(path: path, cause: String(cString: strerror(errno))) }
+    }
+
+    deinit { if isOurs { close(fd) } }
+
+    /// How many bytes came; 0: no more.
+    func read(_ buffer: inout [UInt8]) throws -> Int {
+        while true {
+            let count = buffer.withUnsafeMutableBytes { Glibc.read(fd, $0.baseAddress, $0.count) }
+            if count >= 0 { return count }
+            guard errno == EINTR else { throw SniffError(path: path, cause: String(cString: strerror(errno))) }
+        }
+    }
+}
+
 /// Why a capture could not be read.
 public struct SniffError: Error, CustomStringConvertible {
     public let path: String
     public let cause: String
-    public var description: String { "read capture \(path): \(cause)" }
+    public var description: String { "read capture \(path == "-" ? "from standard input" : path): \(cause)" }
 }
 
 /// An ear that is led through the time of a capture, or of a clock that may be set back.

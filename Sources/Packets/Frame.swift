@@ -11,6 +11,17 @@ public struct Frame: Sendable, Equatable {
         /// IP that carries something else, a later fragment, or a transport header that is cut short.
         case ip(IPHeader)
         case other
+
+        /// What an IP packet carries.
+        init(_ header: IPHeader, in bytes: UnsafeRawBufferPointer) {
+            self = .ip(header)
+            guard header.fragmentOffset == 0 else { return }
+            if header.transport == TransportProtocol.tcp.number, let tcp = TCPHeader(bytes, in: header.payload) {
+                self = .tcp(header, tcp)
+            } else if header.transport == TransportProtocol.udp.number, let udp = UDPHeader(bytes, in: header.payload) {
+                self = .udp(header, udp)
+            }
+        }
     }
 
     public let destinationMAC: MACAddress
@@ -76,15 +87,7 @@ public struct Frame: Sendable, Equatable {
         case EtherType.ipv4, EtherType.ipv6:
             let header =
                 type == EtherType.ipv4 ? IPHeader(version4: bytes, at: offset) : IPHeader(version6: bytes, at: offset)
-            guard let header else { return .other }
-            guard header.fragmentOffset == 0 else { return .ip(header) }
-            switch header.transport {
-            case TransportProtocol.tcp.number:
-                return TCPHeader(bytes, in: header.payload).map { .tcp(header, $0) } ?? .ip(header)
-            case TransportProtocol.udp.number:
-                return UDPHeader(bytes, in: header.payload).map { .udp(header, $0) } ?? .ip(header)
-            default: return .ip(header)
-            }
+            return header.map { Content($0, in: bytes) } ?? .other
         default: return .other
         }
     }

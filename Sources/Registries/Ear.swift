@@ -53,7 +53,7 @@ public struct Ear: ~Copyable {
 
     public struct Counters: Sendable, Equatable {
         public var frames = 0
-        /// Cut short, no TCP, fragments, or to and from nobody who is listened to.
+        /// Cut short, neither TCP nor UDP, or to and from nobody who is listened to.
         public var otherFrames = 0
         public var streams = 0
         /// Holes in streams that were given up, and the bytes in them or thrown away until a message began.
@@ -75,6 +75,7 @@ public struct Ear: ~Copyable {
     public private(set) var bytes = 0
     private let limits: Limits
     let posts: ListeningPosts
+    private var fragments = Fragments()
     private var conversations: LeastRecent<FiveTuple, Conversation>
     private var ignored: [FiveTuple] = []
     private var encrypted: [EncryptedRegistry] = []
@@ -110,21 +111,32 @@ public struct Ear: ~Copyable {
         _ bytes: UnsafeRawBufferPointer, vlan: UInt16? = nil, network: NetworkID, source: UInt32, at now: Instant
     ) -> [Heard] {
         counted.frames += 1
-        if let frame = Frame(bytes, vlan: vlan) {
-            let origin = Origin(
-                mac: frame.sourceMAC, hopLimit: frame.ip?.hopLimit ?? 0, port: source, time: now)
-            switch frame.content {
-            case .tcp(let ip, let tcp) where !ip.isFragment:
-                let payload = UnsafeRawBufferPointer(rebasing: bytes[tcp.payload])
-                if let heard = hear(tcp, of: ip, payload, network, origin) { return heard }
-            case .udp(let ip, let udp) where !ip.isFragment:
-                let payload = UnsafeRawBufferPointer(rebasing: bytes[udp.payload])
-                if let heard = hear(udp, of: ip, payload, network, origin) { return heard }
-            default: break
-            }
+        guard let frame = Frame(bytes, vlan: vlan) else {
+            counted.otherFrames += 1
+            return []
         }
-        counted.otherFrames += 1
-        return []
+        let header = frame.ip
+        let origin = Origin(mac: frame.sourceMAC, hopLimit: header?.hopLimit ?? 0, port: source, time: now)
+        guard let header, header.isFragment else {
+            return hear(frame.content, bytes, network, origin)
+        }
+        guard let packet = fragments.take(header, of: bytes, network: network, at: now) else { return [] }
+        return packet.bytes.withUnsafeBytes { hear(packet.content, $0, network, origin) }
+    }
+
+    private mutating func hear(
+        _ content: Frame.Content, _ bytes: UnsafeRawBufferPointer, _ network: NetworkID, _ origin: Origin
+    ) -> [Heard] {
+        var heard: [Heard]?
+        switch content {
+        case .tcp(let ip, let tcp):
+            heard = hear(tcp, of: ip, UnsafeRawBufferPointer(rebasing: bytes[tcp.payload]), network, origin)
+        case .udp(let ip, let udp):
+            heard = hear(udp, of: ip, UnsafeRawBufferPointer(rebasing: bytes[udp.payload]), network, origin)
+        default: break
+        }
+        if heard == nil { counted.otherFrames += 1 }
+        return heard ?? []
     }
 
     /// Settles what no answer came for, and gives up on segments that will not come. Call it some times a second.

@@ -23,7 +23,7 @@ struct SniffCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sniff", abstract: "What the registry dialects make of a capture or of a port's traffic.",
         discussion: "With -o json: one object a line.")
-    @Option(help: "A classic pcap file.") var pcap: String?
+    @Option(help: "A pcap or pcapng file; - reads standard input.") var pcap: String?
     @Option(help: "A network device to listen on, until interrupted.") var port: String?
     @OptionGroup var output: OutputOptions
 
@@ -31,16 +31,19 @@ struct SniffCommand: AsyncParsableCommand {
         guard (pcap == nil) != (port == nil) else { throw ValidationError("sniff takes --pcap FILE or --port DEV") }
     }
 
+    /// Told as it comes; a file's table waits for its last row.
+    private var isLive: Bool { port != nil || pcap == "-" }
+
     func run() async throws {
         var rows: [[String]] = []
-        let write: (String) throws -> Void = { [output] line in
+        let write: (String) throws -> Void = { [output, isLive] line in
             switch output.output {
             case .json:
                 print(line)
-                if port != nil { flushOutput() }
+                flushOutput()
             case .table:
                 rows.append(try JSONDecoder().decode(Advertisement.self, from: Data(line.utf8)).cells)
-                guard port != nil, let row = rows.popLast() else { return }
+                guard isLive, let row = rows.popLast() else { return }
                 print(
                     Table(Advertisement.columns, [row]).rendered(width: Terminal.width, heading: false), terminator: "")
                 flushOutput()
@@ -48,7 +51,7 @@ struct SniffCommand: AsyncParsableCommand {
         }
         if let pcap {
             try Local.sniff(pcap: pcap, write: write)
-            guard output.output == .table else { return }
+            guard output.output == .table, !isLive else { return }
             print(Table(Advertisement.columns, rows).rendered(width: Terminal.width), terminator: "")
         } else if let port {
             try Local.sniff(port: port, write: write)

@@ -41,12 +41,26 @@ import Testing
     }
 
     @Test("what cannot be read is named") func refusals() {
-        #expect(code(Self.capture(swapped: false, link: 113)) == .linkType(113))
+        #expect(code(Self.capture(swapped: false, link: 127)) == .linkType(127))
         #expect(code(Self.capture(swapped: false, kept: 300_000)) == .recordTooLong(300_000))
         #expect(code(Array(Self.capture(swapped: true).dropLast())) == .truncated)
-        #expect(code([0x0a, 0x0d, 0x0d, 0x0a]) == .pcapng)
         #expect(code(Array("GET / HTTP/1.1".utf8)) == .notPcap)
         #expect(code([]) == .notPcap)
+    }
+
+    @Test("frames without an Ethernet header get one") func otherLinks() throws {
+        let packet: [UInt8] = [0x60, 1, 2, 3]
+        let mac: [UInt8] = [2, 0, 0, 0, 0, 9]
+        for (link, header, sender) in [
+            (101, [], [0, 0, 0, 0, 0, 0]), (229, [], [0, 0, 0, 0, 0, 0]),
+            (113, [0, 0, 0, 1, 0, 6] + mac + [0, 0, 0x86, 0xdd], mac),
+            (276, [0x86, 0xdd, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6] + mac + [0, 0], mac),
+        ] as [(UInt16, [UInt8], [UInt8])] {
+            let frame = try #require(LinkType(rawValue: link)?.ethernet((header + packet)[...]))
+            #expect(frame == [0, 0, 0, 0, 0, 0] + sender + [0x86, 0xdd] + packet)
+        }
+        #expect(LinkType.raw.ethernet([0x45])?[12..<14] == [8, 0])
+        #expect(LinkType.linuxCooked.ethernet([0, 0]) == nil)
     }
 
     private func code(_ bytes: [UInt8]) -> PcapError.Code? {
