@@ -111,7 +111,8 @@ public struct PcapError: Error, Equatable, CustomStringConvertible {
         case .notPcap: "neither a pcap nor a pcapng capture"
         case .truncated: "the capture ends in the middle of a record (byte \(offset))"
         case .damaged: "what stands at byte \(offset) is no pcapng block: the file is damaged"
-        case .linkType(let type): "link type \(type): only Ethernet (1), raw IP (101) and Linux cooked (113, 276) are read"
+        case .linkType(let type):
+            "link type \(type): only Ethernet (1), raw IP (101) and Linux cooked (113, 276) are read"
         case .recordTooLong(let length):
             "a record of \(length) bytes at byte \(offset): longer than \(PcapReader.longestRecord), the file is damaged"
         }

@@ -45,7 +45,8 @@ struct Pcapng {
             guard let field = pending.number32(at: 4, swapped: isSwapped) else { return nil }
             let length = Int(field)
             guard length >= 12, length % 4 == 0 else { throw damaged(pending) }
-            guard [Block.interface, Block.obsoletePacket, Block.simplePacket, Block.enhancedPacket].contains(type) else {
+            guard [Block.interface, Block.obsoletePacket, Block.simplePacket, Block.enhancedPacket].contains(type)
+            else {
                 pending.advance(length)
                 continue
             }

@@ -130,7 +130,8 @@ import Testing
         #expect(take(frames[2], &slow, at: now + .seconds(16)) == nil && slow.lost == 1)
     }
 
-    @Test("mutated fragments never crash, and cost no more than is allowed", arguments: 0..<40) func hostile(seed: Int) {
+    @Test("mutated fragments never crash, and cost no more than is allowed", arguments: 0..<40) func hostile(seed: Int)
+    {
         var fragments = Fragments()
         var state = UInt64(seed) &* 0x9e37_79b9_7f4a_7c15 | 1
         func random(_ bound: Int) -> Int {

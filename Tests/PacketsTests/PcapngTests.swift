@@ -47,7 +47,9 @@ import Testing
         return records
     }
 
-    @Test("packets of all three kinds, in either byte order, however the bytes come", arguments: [false, true], [1, 7, 9999])
+    @Test(
+        "packets of all three kinds, in either byte order, however the bytes come", arguments: [false, true],
+        [1, 7, 9999])
     func kinds(swapped: Bool, pieces: Int) throws {
         var writer = Writer(swapped: swapped)
         writer.section()
@@ -66,7 +68,8 @@ import Testing
     @Test(
         "stamps count in what their interface says",
         arguments: [
-            (3, 7250, 7250), (9, 7_250_000_000, 7250), (0, 7, 7000), (0x80 | 10, 7 << 10 | 256, 7250), (6, 7_250_000, 7250),
+            (3, 7250, 7250), (9, 7_250_000_000, 7250), (0, 7, 7000), (0x80 | 10, 7 << 10 | 256, 7250),
+            (6, 7_250_000, 7250),
             (0x80 | 1, 15, 7500),
         ] as [(UInt8, UInt64, Int64)])
     func resolutions(code: UInt8, ticks: UInt64, expected: Int64) throws {

@@ -42,6 +42,17 @@ import Testing
         #expect(murmur.datagrams.map(\.fromGuest) == [true])
     }
 
+    @Test("a fragmented datagram is heard once it is whole", arguments: [false, true]) func fragmented(isV6: Bool) {
+        var wire = Wire(registryPort: 7777, isV6: isV6)
+        let text = String(repeating: "long ", count: 100)
+        wire.send(datagram: text)
+        let pieces = wire.take().flatMap { Fragmenting.cut($0, at: 80, id: 3) }
+        var listening = listening()
+        #expect(listening.hear(Array(pieces.dropFirst())) == [])
+        #expect(listening.hear([pieces[0]]).map(\.service) == [text])
+        #expect(listening.ear.counters.otherFrames == 0)
+    }
+
     @Test("what no answer came for is told in time") func late() {
         var wire = Wire(registryPort: 7777)
         wire.send(datagram: "web")
