@@ -115,9 +115,8 @@ public struct Ear: ~Copyable {
             counted.otherFrames += 1
             return []
         }
-        let header = frame.ip
-        let origin = Origin(mac: frame.sourceMAC, hopLimit: header?.hopLimit ?? 0, port: source, time: now)
-        guard let header, header.isFragment else {
+        let origin = Origin(mac: frame.sourceMAC, hopLimit: frame.ip?.hopLimit ?? 0, port: source, time: now)
+        guard let header = frame.ip, header.isFragment else {
             return hear(frame.content, bytes, network, origin)
         }
         guard let packet = fragments.take(header, of: bytes, network: network, at: now) else { return [] }
