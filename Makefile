@@ -65,15 +65,16 @@ demo: deps build ## the main job, end to end, in a lab of its own (root)
 	swift build $(RELEASE) --product remora-demo
 	.build/release/remora-demo --remora $(REMORA) $(DEMO)
 
-bench: deps build ## what it costs: against the bare bridge and nftables, and by the packet (root)
+bench: deps build ## what it costs, against the bare bridge and nftables and by the packet, and how well it judges (root)
 	swift build $(RELEASE) --product remora-bench-lab
 	mkdir -p bench-results
 	$(REMORA) bench -o json > bench-results/cost.json
 	.build/release/remora-bench-lab --remora $(REMORA) $(BENCH)
+	.build/release/remora-bench-lab verdicts --remora $(REMORA) $(VERDICTS)
 
-bench-verdicts: deps build ## who is judged a VM, who a container, and how soon: every situation, with real VMs and CNI (root)
+bench-verdicts: deps build ## the last part of bench: who is judged a VM, who a container, and how soon (root)
 	swift build $(RELEASE) --product remora-bench-lab
-	.build/release/remora-bench-lab verdicts --remora $(REMORA) $(BENCH)
+	.build/release/remora-bench-lab verdicts --remora $(REMORA) $(VERDICTS)
 
 fmt: ## format Swift and C in place
 	swift format --in-place --recursive --parallel $(SWIFT_SOURCES)

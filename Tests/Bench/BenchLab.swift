@@ -33,5 +33,8 @@ struct BenchLab: ParsableCommand {
     }
 
     /// What is going on, beside the results.
-    static func say(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8)) }
+    static func say(_ text: String) {
+        fflush(nil)
+        try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8))
+    }
 }

@@ -123,7 +123,9 @@ extension Figures {
         try remora.apply("kind: Service\nname: probe\ninstances:\n  - {address: \(last), port: 80}\n")
         let before = try Process(remora.processID()).memory()
         try remora.list(lines)
-        try wait(for: "the list to be read") { try remora.fetch("/v1/explain?subject=\(last):80").mentions("list") }
+        try wait(for: "the list to be read") {
+            try remora.fetch("/v1/explain?subject=\(last):80").array.contains { $0["verdict"].string == "container" }
+        }
         let after = try Process(remora.processID()).memory()
         try remora.stop()
         return List(

@@ -8,12 +8,18 @@ public struct Case: Sendable {
     public let isPlain: Bool
     /// `address:port` of the instance that it is about.
     public let instance: String
+    /// How long after the registry's yes an earlier verdict on the same address may stand.
+    let delay: Duration
 
-    public init(_ name: String, is truth: Truth, plain: Bool = false, at instance: String) {
+    public init(
+        _ name: String, is truth: Truth, plain: Bool = false, at instance: String,
+        delay: Duration = .milliseconds(50)
+    ) {
         self.name = name
         self.truth = truth
         isPlain = plain
         self.instance = instance
+        self.delay = delay
     }
 }
 

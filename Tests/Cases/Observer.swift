@@ -67,8 +67,10 @@ final class Observer: Sendable {
         state.withLock { $0.history[instance]?.last?.verdict ?? .unknown }
     }
 
+    func halt() { state.withLock { $0.stopping = true } }
+
     func stop() throws {
-        state.withLock { $0.stopping = true }
+        halt()
         try wait(for: "the last look at the verdicts") { state.withLock { $0.done } }
     }
 }

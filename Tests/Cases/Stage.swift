@@ -21,17 +21,19 @@ public final class Stage {
     public let rogue: Namespace
 
     static let vlan: UInt16 = 100
+    /// The VXLAN that containers are in.
+    static let overlay = 77
     static let platformAddress = "10.88.0.5"
 
     /// What is behind the NIC's ports that lead to VMs.
     public struct Machines {
-        /// Behind a tap, with a second card.
+        /// Behind a tap.
         public let web: VirtualMachine
         /// Behind a representor; gets more addresses.
         public let represented: VirtualMachine
         /// Behind a trunk: all its frames have a tag.
         public let trunked: VirtualMachine
-        /// Runs a pod.
+        /// Runs a pod, and has a second card.
         public let nest: VirtualMachine
         /// Has an IPv6 address and no other.
         public let six: VirtualMachine
@@ -91,14 +93,13 @@ public final class Stage {
 
     private static func bootMachines(on site: Site) throws -> Machines {
         Machines(
-            web: try site.addVirtualMachine(
-                "web", tap: "vm1", address: "10.88.1.1",
-                cards: [VirtualMachine.Card(tap: "vm2", address: secondCard)]),
+            web: try site.addVirtualMachine("web", tap: "vm1", address: "10.88.1.1"),
             represented: try site.addVirtualMachine("represented", behind: "vm3", address: "10.88.1.3"),
             trunked: try site.addVirtualMachine("trunked", behind: "tr4", address: "10.89.1.4", vlan: vlan),
             nest: try site.addVirtualMachine(
                 "nest", tap: "vm5", address: "10.88.1.5",
-                programs: ["/usr/lib/cni/ptp", "/usr/lib/cni/host-local"], modules: ["veth"]),
+                programs: ["/usr/lib/cni/ptp", "/usr/lib/cni/host-local"], modules: ["veth"],
+                cards: [VirtualMachine.Card(tap: "vm2", address: secondCard)]),
             six: try site.addVirtualMachine("six", tap: "vm6", address: "10.88.1.6", hasAddress: false),
             heir: try site.addVirtualMachine("heir", tap: "vm9", address: "10.88.1.9", hasAddress: false))
     }
@@ -108,7 +109,7 @@ public final class Stage {
         let routed = try site.addContainerNetwork(port: "ct1", plugin: .ptp, number: 4)
         let direct = try site.addContainerNetwork(port: "ct2", plugin: .macvlan, number: 6)
         let mapped = try site.addContainerNetwork(port: "ct3", plugin: .portmap, number: 7)
-        let overlaid = try site.addOverlayNetwork(uplink: "up1", number: 8, vni: 77)
+        let overlaid = try site.addOverlayNetwork(uplink: "up1", number: 8, vni: overlay)
         let all = Containers(
             bridged: bridged, routed: routed, direct: direct, mapped: mapped, overlaid: overlaid,
             plain: try bridged.addContainer("bridged"), onRoute: try routed.addContainer("routed"),
@@ -127,8 +128,8 @@ public final class Stage {
     /// Addresses, routes and servers in the guests.
     private func furnish() throws {
         for port: UInt16 in [80, 8182, 8086, 8088, 8090] { try machines.web.serve(port: port) }
-        try machines.web.run(["ip", "address", "add", "\(Self.secondCard)/16", "dev", "eth1"])
-        try machines.web.run(["ip", "link", "set", "eth1", "up"])
+        try machines.nest.run(["ip", "address", "add", "\(Self.secondCard)/16", "dev", "eth1"])
+        try machines.nest.run(["ip", "link", "set", "eth1", "up"])
         for port: UInt16 in [80, 8083, 8084] { try machines.represented.serve(port: port) }
         for (address, registry) in [(Self.secondAddress, "10.88.0.3"), (Self.mutedAddress, "10.88.0.4")] {
             try machines.represented.run(["ip", "address", "add", "\(address)/16", "dev", "eth0"])

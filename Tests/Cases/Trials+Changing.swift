@@ -11,6 +11,9 @@ extension Trials {
         try spoof()
     }
 
+    /// Whoever has an address is asked before another one gets it, and is given time to answer.
+    private static let succession: Duration = .seconds(2)
+
     /// The whole machine stands still for a second after its registration was taken.
     private func answerLate() throws {
         let web = stage.machines.web
@@ -98,12 +101,13 @@ extension Trials {
     /// A container dies, and a VM gets its address.
     private func inherit() throws {
         let heir = stage.machines.heir
-        let (address, dying) = try briefContainer("mortal", isListed: true)
+        let (address, dying) = try briefContainer("brief", isListed: true)
         try list(address, isThere: false)
         try close(dying)
         try heir.run(["ip", "address", "add", "\(address)/16", "dev", "eth0"])
         let trial = try register(
-            "heir", Case("address of a dead container reused by a VM", is: .vm, at: "\(address):8300"),
+            "heir",
+            Case("address of a dead container reused by a VM", is: .vm, at: "\(address):8300", delay: Self.succession),
             by: .guest(heir), address: address, port: 8300)
         settle(trial)
         try close(trial)
@@ -117,7 +121,7 @@ extension Trials {
         _ = try container.namespace.serve(name, port: 8300)
         if isListed { try list(container.address, isThere: true) }
         let trial = try register(
-            name, Case("\(name) container", is: .container, at: "\(container.address):8300"),
+            name, Case("container that comes and goes (\(name))", is: .container, at: "\(container.address):8300"),
             by: .namespace(container.namespace), address: container.address, port: 8300)
         settle(trial)
         try network.remove(container)
@@ -130,6 +134,10 @@ extension Trials {
         let (address, dying) = try briefContainer("forgotten", isListed: true)
         try close(dying)
         try neglectList(for: .seconds(600))
+        // the agent looks at the file's age at intervals, and says what it saw
+        try? wait(for: "the agent to know", limit: .seconds(3)) {
+            try remora.fetch("/v1/explain?subject=\(address):8300").mentions("container list is of 6")
+        }
         try heir.run(["ip", "address", "add", "\(address)/16", "dev", "eth0"])
         let network = stage.containers.bridged
         let unknown = try network.addContainer("unlisted")
@@ -139,9 +147,10 @@ extension Trials {
             "unlisted", Case("stale list: a container that it lacks", is: .container, at: "\(unknown.address):8400"),
             by: .namespace(unknown.namespace), address: unknown.address, port: 8400)
         let gone = try register(
-            "still-listed", Case("stale list: a VM that it holds", is: .vm, at: "\(address):8300"), by: .guest(heir),
-            address: address, port: 8300)
-        settle(added, gone, limit: .seconds(2))
+            "still-listed",
+            Case("stale list: a VM that it holds", is: .vm, at: "\(address):8300", delay: Self.succession),
+            by: .guest(heir), address: address, port: 8300)
+        settle(added, gone, limit: .seconds(3))
         for trial in [added, gone] { try close(trial) }
         try heir.run(["ip", "address", "del", "\(address)/16", "dev", "eth0"])
         try list(address, isThere: false)

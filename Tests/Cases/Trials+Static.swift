@@ -31,7 +31,7 @@ extension Trials {
             by: .guest(machines.represented, registry: "10.88.0.3"), address: Stage.secondAddress, port: 80)
         try register(
             "card", Case("VM with two NICs, the second", is: .vm, at: "\(Stage.secondCard):80"),
-            by: .guest(machines.web, registry: "10.90.0.2"), address: Stage.secondCard, port: 80)
+            by: .guest(machines.nest, registry: "10.90.0.2"), address: Stage.secondCard, port: 80)
         try register(
             "six", Case("VM with IPv6 only", is: .vm, plain: true, at: "[\(Stage.sixAddress)]:80"),
             by: .guest(machines.six, registry: "fd88::2"), address: Stage.sixAddress, port: 80)
@@ -59,7 +59,7 @@ extension Trials {
             "pod", Case("pod inside a VM", is: .container, at: "\(Stage.podAddress):80"),
             by: .guest(stage.machines.nest, via: ["nsenter", "--net=/run/pod"]), address: Stage.podAddress, port: 80)
         try register(
-            "nest", Case("VM with a pod in it", is: .vm, at: "\(stage.machines.nest.address):22"),
+            "nest", Case("VM with a pod and two NICs", is: .vm, at: "\(stage.machines.nest.address):22"),
             by: .guest(stage.machines.nest), address: stage.machines.nest.address, port: 22)
     }
 

@@ -6,6 +6,7 @@ public final class Trials {
     public let stage: Stage
     public let remora: Remora
     private let observer: Observer
+    private let tender: ListTender
     private var trials: [Trial] = []
     /// What the container platform lists now.
     private var listed: [String]
@@ -21,8 +22,6 @@ public final class Trials {
         var evidence: String?
     }
 
-    /// How long after the registry's yes what was judged before it may still stand.
-    private static let delivery: Duration = .milliseconds(50)
     /// For a first verdict, or a better one.
     static let patience: Duration = .seconds(5)
 
@@ -34,15 +33,23 @@ public final class Trials {
         settings.mixedRoles = mixedRoles
         settings.vlan = Stage.vlan
         settings.containers = listed
+        settings.containerKeys = "overlays: [{kind: vxlan, vnis: [\(Stage.overlay)]}]"
         settings.registrars = [Stage.platformAddress]
         remora = try Remora(settings, on: stage.site.nic, binary: binary)
         try remora.start()
         observer = Observer(of: remora)
+        tender = ListTender(of: remora, listed)
+    }
+
+    deinit {
+        tender.stop()
+        observer.halt()
     }
 
     /// Leaves the NIC as it was.
     public func end() throws {
         try unmute()
+        tender.stop()
         try observer.stop()
         try remora.tell("detach", "--all")
         try remora.stop()
@@ -94,11 +101,11 @@ public final class Trials {
     func list(_ address: String, isThere: Bool) throws {
         listed.removeAll { $0 == address }
         if isThere { listed.append(address) }
-        try remora.list(listed)
+        try tender.write(listed, to: remora)
     }
 
     /// Nobody has written the list for so long.
-    func neglectList(for age: Duration) throws { try remora.list(listed, age: age) }
+    func neglectList(for age: Duration) throws { try tender.neglect(listed, of: remora, for: age) }
 
     // MARK: waiting
 
@@ -126,7 +133,7 @@ public final class Trials {
         let now = ContinuousClock.now
         return try trials.map { trial in
             let end = trial.end ?? now
-            let seen = observer.verdicts(on: trial.about.instance, from: trial.start + Self.delivery, to: end)
+            let seen = observer.verdicts(on: trial.about.instance, from: trial.start + trial.about.delay, to: end)
             let wrong = seen.first { $0.verdict != .unknown && $0.verdict.rawValue != trial.about.truth.rawValue }
             let first = observer.verdicts(on: trial.about.instance, from: trial.start, to: end).dropFirst()
                 .first { $0.verdict != .unknown }

@@ -21,6 +21,8 @@ public final class Remora: Sendable {
         public var vlan: UInt16?
         /// Lines of the list of container services.
         public var containers: [String] = []
+        /// Further keys of the section `containers`, like "maxAge: 60s".
+        public var containerKeys = ""
         /// Addresses of those who may register others' services.
         public var registrars: [String] = []
         /// Keys of the sections `probe` and `limits`, like "enabled: false".
@@ -62,6 +64,7 @@ public final class Remora: Sendable {
 
     private static func text(_ settings: Settings, node: String, directory: String, list: String) -> String {
         func role(_ role: String) -> String { settings.mixedRoles ? "mixed" : role }
+        let keys = settings.containerKeys.isEmpty ? "" : ", " + settings.containerKeys
         let tagged = settings.vlan.map { ", vlans: {\($0): tagged}" } ?? ""
         let text = """
             node: \(node)
@@ -79,7 +82,7 @@ public final class Remora: Sendable {
             registries:
               - {kind: etcd, port: 2379}
               - {kind: consul, port: 8500}
-            containers: {file: \(list)}
+            containers: {file: \(list)\(keys)}
             proxies: {per: \(settings.proxiesPer), drain: \(settings.drain), restoreGrace: \(settings.restoreGrace)}
             flows: {\(settings.flows)}
             probe: {\(settings.probe)}
