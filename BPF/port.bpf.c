@@ -148,6 +148,10 @@ static __always_inline int outcome(struct __sk_buff *skb, struct packet *packet,
 	if (!(hook & 1) && (parsed == PARSED_NOT_IPV4 ? take_answer6(skb, packet, hook)
 						      : parsed == PARSED_NOT_TCP && take_answer(skb, packet, hook)))
 		return TCX_DROP;
+	if (!(hook & 1) && parsed == PARSED_NOT_IPV4 && asks_for_sender(packet) && is_to_vip_mac(packet)) {
+		count(skb, hook, REMORA_PROBE_ANSWERED);
+		return TCX_DROP;
+	}
 	if (parsed == PARSED_NOT_IPV4)
 		return pass(skb, hook, REMORA_PASS_NOT_IPV4);
 	if (parsed == PARSED_FRAGMENT)

@@ -16,6 +16,7 @@
 #define ICMP_UNREACHABLE 3
 #define ICMP6_UNREACHABLE 1
 #define ICMP6_ECHO_REPLY 129
+#define ICMP6_SOLICITATION 135
 #define ICMP6_ADVERTISEMENT 136
 
 struct icmp {
@@ -212,6 +213,18 @@ static __always_inline bool read_icmp6(const struct packet *packet, const struct
 		return true;
 	}
 	return icmp->type == ICMP6_UNREACHABLE && quoted_in6(packet, icmp, key, answer);
+}
+
+/* Is the agent's own link-local address still there? Who was asked in its name wants to know, some seconds later. */
+static __always_inline bool asks_for_sender(const struct packet *packet)
+{
+	const struct ipv6hdr *ip = packet->l3;
+	const struct icmp *icmp = packet->l3 + sizeof(*ip);
+	const struct in6_addr *target = (const void *)(icmp + 1);
+
+	return packet->ethertype == bpf_htons(ETH_P_IPV6) && (void *)(target + 1) <= packet->end &&
+	       ip->nexthdr == IPPROTO_ICMPV6 && icmp->type == ICMP6_SOLICITATION &&
+	       target->in6_u.u6_addr32[0] == bpf_htonl(0xfe800000);
 }
 
 /* All of IPv6. Nobody's answer to a question as small as ours has extension headers. */

@@ -6,7 +6,7 @@ extension Config {
         /// The list of what the container platform holds.
         public var file: String?
         /// How much older than an instance the list may be and still speak about it.
-        public var maxAge: Duration = .seconds(120)
+        public var maxAge: Duration = .seconds(60)
         /// Pod and service ranges, whatever is listed.
         public var ranges: [IPPrefix] = []
         public var overlays: [Overlay] = []

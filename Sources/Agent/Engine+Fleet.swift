@@ -125,6 +125,7 @@ extension Engine {
                 hopLimit: one.hopLimit, time: one.time)
             let registered = frameTime.flatMap { noteRegistration(hearing, at: $0) }
             listening.heard(one.advertisement, in: one.network, at: one.time)
+            if one.advertisement.op == .register { readContainers() }
             log.debug("heard \(one.advertisement.op.rawValue) from \(one.source) on \(port)")
             perform(fleet.heard(hearing, at: clock.now))
             if let registered { noteVerdict(on: registered) }

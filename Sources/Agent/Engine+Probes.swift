@@ -79,6 +79,8 @@ extension Engine {
             // a guest without a default route cannot answer a link-local sender: its silence says nothing
             result = .notSent("no sender that the guest surely has a route to: set probeSource for its network")
         }
+        // a list that was written meanwhile is asked first
+        if result.place != nil { readContainers() }
         perform(fleet.probed(instance, result, at: clock.now))
         noteVerdict(on: instance)
     }

@@ -57,7 +57,9 @@ public enum Classifier {
         if isStranger(facts) {
             return (.unknown, "a new registration from where it answers now, or a declaration by the operator")
         }
-        if !facts.carried, !rivals(of: facts).isEmpty {
+        if facts.contested { return (.unknown, "the answer of who had its address before another machine claimed it") }
+        // Nobody was heard with this address: whose it is cannot be told.
+        if facts.heard == nil, !facts.carried, !rivals(of: facts).isEmpty {
             return (.unknown, "one machine alone that answers for its address, or a declaration by the operator")
         }
         let strong = evidence.filter(\.isStrong)
@@ -65,7 +67,8 @@ public enum Classifier {
         switch (forVM.isEmpty, strong.count == forVM.count) {
         case (false, false):
             return (.unknown, "the evidence disagrees: correct the container list or the ports' roles, or declare it")
-        case (true, false) where score < 0: return (.container, nil)
+        case (true, false) where score < 0 && (facts.probe != nil || strong.contains { $0.kind != .portRole }):
+            return (.container, nil)
         case (false, true) where score > 0 && isAnswered(forVM, facts.probe): return (.vm, nil)
         default: return (.unknown, missing(facts, world))
         }
@@ -102,7 +105,9 @@ public enum Classifier {
         return heard.mac != place.mac
     }
 
-    /// Other machines than this one that answer for its address, too.
+    /// Other machines than this one that answer for its address, too. A guest with two cards on one network is one such
+    /// (Linux answers for each of its addresses on every card), a guest that wants another's connections is one, too.
+    /// Where the address itself was heard and answers, they say something only from behind a port of another kind.
     static func rivals(of facts: Facts) -> [Place] {
         let attached = facts.neighbours.filter { $0.role != .uplink }
         guard let machine = facts.machine ?? attached.first, machine.role != .uplink else { return [] }

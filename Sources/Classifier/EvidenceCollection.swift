@@ -21,7 +21,8 @@ struct EvidenceCollection {
 
     mutating func collect() {
         addDeclaration()
-        let listed = addContainers()
+        // What came out of the container network's overlay did come from there.
+        let listed = addContainers() || facts.overlay != nil
         addWire()
         addProbe(listed: listed)
         addNeighbours(listed: listed)
@@ -120,8 +121,11 @@ struct EvidenceCollection {
             add(.neighbour, weight, Sentences.neighbour(own, of: address), Sighting(address: address, place: own))
         }
         for rival in Classifier.rivals(of: facts) {
+            let (own, other) = (Self.sign(of: machine.role), Self.sign(of: rival.role))
+            let disagrees = other != own && other != 0 && !facts.carried
             add(
-                .neighbour, 0, Sentences.rival(rival, of: address, carried: facts.carried),
+                .neighbour, disagrees ? other * Weight.neighbour : 0,
+                Sentences.rival(rival, of: address, carried: facts.carried),
                 Sighting(address: address, place: rival))
         }
     }

@@ -23,6 +23,8 @@ public struct Facts: Sendable {
     public var reused: Instant?
     /// Its verdict stood: what a stranger does now is his affair.
     public var carried = false
+    /// Another machine says that the address is its own, and who had it is being asked.
+    public var contested = false
     /// The operator's word; it settles the verdict.
     public var declared: Verdict?
 
@@ -41,7 +43,7 @@ public struct ContainerKnowledge: Sendable {
     /// Ports that lead to it or overlays that carry it are configured: what comes from elsewhere tells something.
     public var hasNetwork = false
     /// How much older than an instance the list may be and still speak about it.
-    public var maxAge: Duration = .seconds(120)
+    public var maxAge: Duration = .seconds(60)
 
     public init() {}
 

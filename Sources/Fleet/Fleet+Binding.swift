@@ -67,6 +67,18 @@ extension Fleet {
         else { return }
         waiting.set(host, hearing)
         doubt(id, livesStillAt: bound, seenAt: hearing.place, now: now)
+        for id in ids {
+            update(id) { $0.contested = true }
+            judge(id, at: now)
+        }
+    }
+
+    /// Who had the address was asked, or is another machine now.
+    mutating func uncontest(_ host: HostID, at now: Instant) {
+        for id in byHost[host] ?? [] where instances[id]?.contested == true {
+            update(id) { $0.contested = false }
+            judge(id, at: now)
+        }
     }
 
     /// True: who had the address is silent, and another machine that claimed it answers for it.
@@ -96,6 +108,7 @@ extension Fleet {
                 instance.move = nil
                 instance.nextProbe = now
                 instance.traces.begin(anew: now)
+                instance.contested = false
                 if instance.isGuarded { instance.phase = .lost(since: now, dead: true, why: "taken over") }
             }
             judge(id, at: now)

@@ -55,6 +55,7 @@ extension Fleet {
 
     /// Asked again as one that lives is.
     mutating func standsStill(_ id: InstanceID, at now: Instant) {
+        if let host = instances[id]?.host { uncontest(host, at: now) }
         update(id) { instance in
             instance.failures = 0
             instance.move = nil

@@ -21,6 +21,7 @@ extension Fleet {
             if isThere(instance) { standsStill(id, at: now) } else { failed(id, "it does not answer", at: now) }
         case (.notSent, _):
             // No evidence either way. What was known before still is.
+            uncontest(instance.host, at: now)
             if instance.probe == nil { update(id) { $0.probe = result } }
             let next = now + settings.probeRetryMaximum
             update(id) { $0.nextProbe = next }
@@ -33,6 +34,7 @@ extension Fleet {
         _ id: InstanceID, _ result: ProbeResult, by place: Place, open: Bool, at now: Instant
     ) {
         guard let before = instances[id], !giveUp(before, to: place, at: now) else { return }
+        uncontest(before.host, at: now)
         let moved =
             before.move == .tried(place)
             || (before.heard.map { $0.port != place.port && $0.mac == place.mac } ?? false)
@@ -66,6 +68,7 @@ extension Fleet {
     /// Alive or not, so many silent probes say.
     private mutating func failed(_ id: InstanceID, _ why: String, at now: Instant) {
         guard let instance = instances[id] else { return }
+        uncontest(instance.host, at: now)
         let spokeSince = instance.holders.contains { holder in
             guard let key = holder.leaseKey, let heard = leases[key]?.heard, let asked = instance.asked else {
                 return false
@@ -125,6 +128,7 @@ extension Fleet {
         facts.overlay = instance.traces.overlay
         facts.reused = instance.traces.reused
         facts.carried = instance.live && !hadRivals(instance)
+        facts.contested = instance.contested && !instance.live
         facts.declared = declarations[instance.id]?.verdict
         if let mac = instance.machine {
             facts.addressesOfMachine = machines[MachineID(network: instance.id.network, mac: mac)]?.count ?? 1
@@ -198,8 +202,12 @@ extension Fleet {
 
     /// The platform holds it no more: what answered for it then does not speak for who has its address next.
     private mutating func leftList(_ id: InstanceID, at now: Instant) {
-        update(id) { $0.traces.reused = now }
-        ask(id, at: now)
+        guard let instance = instances[id], !instance.live else { return }
+        update(id) { instance in
+            instance.traces.reused = now
+            instance.probe = nil
+        }
+        ask(id, via: instance.place, at: now)
     }
 
     /// Is there a port that leads to containers? Then what comes in by another one tells something.

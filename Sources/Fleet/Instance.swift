@@ -117,6 +117,8 @@ struct Instance: Sendable {
     var forgetAt: Instant?
     /// Seen elsewhere, too soon after the last time to ask again at once.
     var sighted: Place?
+    /// Another machine claimed its address, and this one is being asked.
+    var contested = false
     var movedAt: Instant?
     var move: Move?
     var traces: Traces

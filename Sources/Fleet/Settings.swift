@@ -26,7 +26,7 @@ extension Fleet {
         public var probeRetry: Duration = .milliseconds(500)
         public var probeRetryMaximum: Duration = .seconds(30)
         /// How much older than an instance the container list may be and still speak about it.
-        public var containerListMaxAge: Duration = .seconds(120)
+        public var containerListMaxAge: Duration = .seconds(60)
         /// Something beside the list tells containers from others: ranges or overlays.
         public var containerNetworkKnown = false
         /// Who answered ARP for an address is believed for so long.

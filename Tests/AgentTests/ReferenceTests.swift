@@ -56,7 +56,7 @@ import Testing
             ("flows.halfOpenPerPort", "\(plain.flows.halfOpenPerPort)"), ("probe.enabled", "\(plain.probe.enabled)"),
             ("probe.timeout", plain.probe.timeout.text), ("probe.tries", "\(plain.probe.tries)"),
             ("probe.liveness", plain.probe.liveness.text), ("probe.rate", "\(plain.probe.rate)"),
-            ("probe.ratePerPort", "\(plain.probe.ratePerPort)"), ("containers.maxAge", "120s"),
+            ("probe.ratePerPort", "\(plain.probe.ratePerPort)"), ("containers.maxAge", "60s"),
             ("limits.instancesPerPort", "\(plain.limits.instancesPerPort)"),
             ("limits.servicesPerPort", "\(plain.limits.servicesPerPort)"),
             ("limits.instances", "\(plain.limits.instances)"),

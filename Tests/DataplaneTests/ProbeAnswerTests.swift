@@ -149,4 +149,18 @@ struct ProbeAnswerTests {
                 destination: segment.destination, destinationPort: 40000), number: 1)
         #expect(try rig.run(bytes).0 == dropped)
     }
+
+    @Test("a guest that checks whether the asker is still there troubles nobody else") func checked() throws {
+        let rig = try Rig()
+        func ask(_ target: IPv6Address, _ destination: MACAddress?) throws -> Int32 {
+            let question = NeighbourSolicitation(sender: Self.guest, target: target, destination: destination)
+            return try rig.run(try #require(question.frame)).0
+        }
+        let own = IPv6Address.linkLocal(of: rig.plane.vipMAC)
+        #expect(try ask(own, rig.plane.vipMAC) == dropped)
+        #expect(try ask(own, Self.ours) == nextHop, "another one's MAC")
+        #expect(try ask(own, nil) == nextHop, "to all")
+        let global = IPv6Address(high: 0xfd00_0000_0000_0000, low: 1)
+        #expect(try ask(global, rig.plane.vipMAC) == nextHop)
+    }
 }

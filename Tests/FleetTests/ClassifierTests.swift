@@ -146,17 +146,28 @@ import Testing
     }
     @Test("an overlay of the container network makes a container") func overlay() {
         let segment = OverlaySegment(encapsulation: .vxlan, port: 4789, vni: 42)
-        let judgement = judge(heard: mixed, answer(uplink)) { $0.overlay = segment }
+        let judgement = judge(heard: mixed, answer(mixed)) { $0.overlay = segment }
         #expect(judgement.verdict == .container)
         #expect(judgement.evidence.first?.sentence.contains("vxlan 42") == true)
         #expect(judge(heard: tap0, answer(tap0)) { $0.overlay = segment }.verdict == .unknown)
     }
-    @Test("another guest that answers ARP for its address: unknown, unless its verdict stood before") func rival() {
-        #expect(judge(heard: tap0, answer(tap0)) { $0.neighbours = [tap0, tap1] }.verdict == .unknown)
-        #expect(judge(heard: tap0, answer(tap0)) { $0.neighbours = [tap1] }.verdict == .unknown)
-        let standing = judge(heard: tap0, answer(tap0)) { ($0.neighbours, $0.carried) = ([tap0, tap1], true) }
+    @Test("who answers ARP beside it counts where nobody was heard, or from behind a port of another kind")
+    func rival() {
+        #expect(judge(answer(tap0)) { $0.neighbours = [tap0, tap1] }.verdict == .unknown)
+        #expect(judge(heard: tap0, answer(tap0)) { $0.neighbours = [tap0, tap1] }.verdict == .vm)
+        #expect(judge(heard: tap0, answer(tap0)) { $0.neighbours = [tap0, cni] }.verdict == .unknown)
+        #expect(judge(heard: cni, answer(cni)) { $0.neighbours = [tap0, cni] }.verdict == .unknown)
+        let standing = judge(heard: tap0, answer(tap0)) { ($0.neighbours, $0.carried) = ([tap0, cni], true) }
         #expect(standing.verdict == .vm)
-        #expect(standing.evidence.contains { $0.kind == .neighbour && $0.seen?.place == tap1 })
+        #expect(standing.evidence.contains { $0.kind == .neighbour && $0.seen?.place == cni })
+    }
+    @Test("a claim by another machine leaves it open until who had the address was asked") func contested() {
+        #expect(judge(heard: cni, answer(cni)) { $0.contested = true }.verdict == .unknown)
+    }
+    @Test("a container port's role alone decides nothing before a probe was answered or silent") func awaited() {
+        #expect(judge(heard: cni, nil).verdict == .unknown)
+        #expect(judge(heard: cni, .silent).verdict == .container)
+        #expect(judge(heard: cni, nil, list: listed).verdict == .container)
     }
     @Test("a guest that drops probes, and answers ARP by the vm port it spoke from: a VM") func dropping() {
         #expect(judge(heard: tap0, .silent) { $0.neighbours = [tap0] }.verdict == .vm)
