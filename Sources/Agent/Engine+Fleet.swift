@@ -89,6 +89,22 @@ extension Engine {
         for id in plane.loadedProxies.subtracting(wanted.map(\.id)) { unload(id) }
     }
 
+    /// The same a slice at a time, of at most this many nanoseconds: reading a thousand proxies back from the kernel
+    /// would keep frames waiting.
+    private static let compareSlice: UInt64 = 750_000
+
+    private func compareSome() {
+        guard !isDetached else { return }
+        let end = NodeClock.monotonic + Self.compareSlice
+        while NodeClock.monotonic < end, let id = toCompare.popLast() {
+            if let spec = fleet.wanted(id) {
+                load(spec)
+            } else if plane.loadedProxies.contains(id), clock.now - started >= fleet.settings.restoreGrace {
+                unload(id)
+            }
+        }
+    }
+
     /// Which guests' frames a bridge's news may be about.
     private func noteAddresses(of spec: ProxySpec) {
         for backend in spec.services.flatMap(\.backends) {
@@ -174,8 +190,9 @@ extension Engine {
         case .reconcile:
             readOwnAddresses()
             readAllLinks()
-            reconcile()
+            if toCompare.isEmpty { toCompare = Array(fleet.wantedIDs.union(plane.loadedProxies)) }
             compactJournal()
+        case .compare: compareSome()
         }
     }
 

@@ -35,6 +35,8 @@ actor Engine {
     var portProblems: [PortName: String] = [:]
     var alarms = Alarms()
     var flowLog = FlowLog()
+    /// Proxies that the pass under way has still to compare with the kernel's.
+    var toCompare: [ProxyID] = []
     var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
     var nextWaiter: UInt64 = 0
     var readiness = Readiness()

@@ -9,8 +9,8 @@ struct Schedule {
         case events
         case flows
         case containers
-        /// What is wanted against what is loaded.
-        case reconcile
+        /// Begins to compare what is wanted with what is loaded, and a slice of that.
+        case reconcile, compare
 
         var interval: Duration {
             switch self {
@@ -19,6 +19,7 @@ struct Schedule {
             case .flows: .milliseconds(500)
             case .containers: .seconds(1)
             case .reconcile: .seconds(10)
+            case .compare: .milliseconds(250)
             }
         }
     }

@@ -19,6 +19,12 @@ extension Fleet {
     /// Every proxy that should be loaded now. For comparison with what is loaded; the actions lead to the same.
     public var wanted: [ProxySpec] { specs(honouringModes: true) }
 
+    /// What this proxy should be; nil: it should not be.
+    public func wanted(_ id: ProxyID) -> ProxySpec? { emitted[id] }
+
+    /// The proxies of `wanted`.
+    public var wantedIDs: Set<ProxyID> { Set(emitted.keys) }
+
     /// What `wanted` would be if everything were in enforce mode.
     public var planned: [ProxySpec] { specs(honouringModes: false) }
 
