@@ -342,6 +342,14 @@ private final class Echo: GRPCDialect {
         #expect(headers.footprint <= 4096)
     }
 
+    @Test("an entry whose name is not known keeps its place in the table") func unknownName() {
+        var headers = HTTP2Headers()
+        #expect(headers.read([0x44, 6] + bytes("/known")) == [":path": "/known"])
+        // The name is that of entry 70, from before; the value is new.
+        #expect(headers.read([0x7f, 7, 1, 0x78]) == [:])
+        #expect(headers.read([0xbf]) == [":path": "/known"])
+    }
+
     @Test("mutated connections never crash the reader, nor make it hoard", arguments: 0..<32) func mutated(seed: Int)
         throws
     {
