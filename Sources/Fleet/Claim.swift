@@ -90,13 +90,7 @@ struct Claim: Sendable {
     }
 
     private static func unicast(_ address: IPAddress) throws(Refused) -> IPAddress {
-        let good =
-            switch address {
-            case .v4(let v4): v4.isUnicast
-            // Not ::/8 (unspecified, loopback, mapped) and not ff00::/8 (multicast), RFC 4291.
-            case .v6(let v6): v6.high >> 56 != 0 && v6.high >> 56 != 0xff
-            }
-        guard good else { throw Refused(reason: "\(address) is no address that a service can have") }
+        guard address.isUnicast else { throw Refused(reason: "\(address) is no address that a service can have") }
         return address
     }
 

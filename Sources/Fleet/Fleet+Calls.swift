@@ -15,7 +15,7 @@ extension Fleet {
     }
 
     mutating func asked(_ hearing: Hearing, at now: Instant) {
-        if case .v4(let address) = hearing.source, !address.isUnicast { return }
+        guard hearing.source.isUnicast else { return }
         guard hearing.role != .uplink else { return }
         let host = HostID(network: hearing.network, address: hearing.source)
         if let bound = bindings[host], bound.port != hearing.port { return }

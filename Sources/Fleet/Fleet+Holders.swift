@@ -23,7 +23,9 @@ extension Fleet {
             return refuse(hearing, "\(settings.holdersPerInstance) registrations hold it already, the limit", at: now)
         }
         if claim.standing == .own { settleIn(claim.instance, as: claim.service, hearing, now: now) }
-        if claim.standing != .foreign, let registry = hearing.advertisement.registryIp.flatMap({ IPAddress($0) }) {
+        // In its name the guest will be asked: a multicast group asks nobody.
+        let registry = hearing.advertisement.registryIp.flatMap { IPAddress($0) }
+        if claim.standing != .foreign, let registry, registry.isUnicast {
             update(claim.instance) { $0.registry = registry }
         }
         if !settings.probing, claim.standing == .own { revive(claim.instance) }

@@ -94,6 +94,14 @@ public enum IPAddress: Hashable, Sendable, CustomStringConvertible, LosslessStri
     }
 
     public var v4: IPv4Address? { if case .v4(let address) = self { address } else { nil } }
+
+    /// May it be a host's? Of IPv6 not ::/8 (unspecified, loopback, mapped) and not ff00::/8 (multicast), RFC 4291.
+    public var isUnicast: Bool {
+        switch self {
+        case .v4(let address): address.isUnicast
+        case .v6(let address): address.high >> 56 != 0 && address.high >> 56 != 0xff
+        }
+    }
 }
 
 /// An IPv4 prefix, its host bits zero.

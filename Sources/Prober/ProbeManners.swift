@@ -13,13 +13,7 @@ public struct ProbeManners: Sendable {
 
     /// Nil: it may be probed.
     public func refusal(of address: IPAddress) -> String? {
-        switch address {
-        case .v4(let v4) where !v4.isUnicast: return "\(address) is no address of a host"
-        // ::/8 (unspecified, loopback, mapped) and ff00::/8 (multicast), RFC 4291
-        case .v6(let v6) where v6.high >> 56 == 0 || v6.high >> 56 == 0xff:
-            return "\(address) is no address of a host"
-        default: break
-        }
+        if !address.isUnicast { return "\(address) is no address of a host" }
         if own.contains(address) { return "\(address) is the NIC's own" }
         if broadcasts.contains(address) { return "\(address) is a broadcast address" }
         if never.contains(where: { $0.contains(address) }) { return "probe.never names \(address)" }

@@ -304,6 +304,19 @@ import Testing
         #expect(view.reason?.contains("UDP") == true)
     }
 
+    @Test("nobody is probed in the name of a multicast group, whatever was or will be heard") func group() {
+        var lab = Lab()
+        var said = message(.register, "mdns", id: "One._http._tcp.local.", service: "_http._tcp.local.", accepted: nil)
+        (said.address, said.port, said.registryIp) = ("10.0.0.1", 80, "224.0.0.251")
+        lab.hear(said)
+        #expect(!lab.probed.isEmpty && lab.probed.allSatisfy { $0.registry == nil })
+        lab.hear(etcd("web", "1", ttl: 600))
+        lab.hear(said)
+        lab.probed = []
+        lab.wait(.seconds(60))
+        #expect(!lab.probed.isEmpty && lab.probed.allSatisfy { $0.registry == .v4(registryAddress) })
+    }
+
     // MARK: named by what they offer
 
     @Test("without an id a registration is named by service, address and port") func socket() {
