@@ -22,13 +22,16 @@ RELEASE := -c release --static-swift-stdlib
 SWIFT_SOURCES := Package.swift Sources Tests
 C_SOURCES = $(shell git ls-files 'BPF/*.c' 'BPF/*.h')
 
-.PHONY: help deps toolchain bpf build proto check test demo bench bench-verdicts fmt clean
+.PHONY: help deps clients toolchain bpf build proto check test demo bench bench-verdicts fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | column -ts $$'\t'
 
 deps: ## install the Debian packages that building, the demo and the tests need (root)
 	@deploy/install-deps.sh
+
+clients: deps ## install the registry clients that the tests run, from PyPI, into .build/lab
+	@deploy/install-python.sh
 
 toolchain:
 	@[ -n "$(SWIFT)" ] || { echo "no Swift toolchain found: install Swift 6.1 or later and put its" \
@@ -58,7 +61,7 @@ proto: $(PROTOC_PLUGIN) ## generate the Swift of proto/*.proto anew (protobuf-co
 check: toolchain ## format, warnings, imports between rooms: quick, changes nothing
 	@.ci/check
 
-test: deps build ## every test; without root it says what it skips
+test: deps clients build ## every test; without root it says what it skips
 	@.ci/test
 
 demo: deps build ## the main job, end to end, in a lab of its own (root)

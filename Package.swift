@@ -85,8 +85,8 @@ let package = Package(
         // Namespaces, virtual machines and containers to try the binary in, and what is tried.
         .target(name: "CLab", path: "Tests/CLab"),
         .target(
-            name: "Lab", dependencies: ["CLab"], path: "Tests/Lab", resources: [.embedInCode("guest/init.sh")],
-            swiftSettings: swift),
+            name: "Lab", dependencies: ["CLab"], path: "Tests/Lab", exclude: ["clients", "servers"],
+            resources: [.embedInCode("guest/init.sh")], swiftSettings: swift),
         .executableTarget(
             name: "remora-demo",
             dependencies: ["Lab", "CLab", .product(name: "ArgumentParser", package: "swift-argument-parser")],

@@ -8,17 +8,39 @@ public final class Child: Sendable {
     public let pid: Int32
     public let log: String
     private let ended = Mutex<Int32?>(nil)
+    /// The other end of its input, a socket so that writing to one that is gone is no signal; -1 where it reads nothing.
+    private let input: Int32
 
-    init(name: String, _ words: [String], environment: [String: String], in namespace: Namespace?, log: String) throws {
+    init(
+        name: String, _ words: [String], environment: [String: String], in namespace: Namespace?, log: String,
+        hasInput: Bool = false
+    ) throws {
         let output = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        var ends: [Int32] = [open("/dev/null", O_RDONLY | O_CLOEXEC), -1]
+        if hasInput {
+            close(ends[0])
+            let made = socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends)
+            guard made == 0 else { throw Failure.system("make a pair of sockets", -ErrorNumber.last) }
+        }
         defer {
             close(output)
-            close(null)
+            close(ends[0])
         }
-        pid = try spawn(words, environment: environment, in: namespace, input: null, output: output, errors: output)
+        pid = try spawn(words, environment: environment, in: namespace, input: ends[0], output: output, errors: output)
+        input = ends[1]
         self.name = name
         self.log = log
+    }
+
+    deinit { if input >= 0 { close(input) } }
+
+    /// Says a line to one that was started with an input. - Throws: a Failure if it does not listen.
+    public func tell(_ line: String) throws {
+        let bytes = Array((line + "\n").utf8)
+        guard input >= 0, ErrorNumber.retrying({ send(input, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }) == bytes.count
+        else {
+            throw Failure("\(name) cannot be told \"\(line)\": \(lastWords)")
+        }
     }
 
     /// The exit status as wait(2) gives it, nil while it runs.

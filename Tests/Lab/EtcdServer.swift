@@ -1,6 +1,6 @@
 import Foundation
 
-/// Debian's etcd: the registry. Its v3 JSON gateway is on the client port.
+/// Debian's etcd: the registry. Version 3's gRPC and JSON gateway and version 2 are on the client port.
 public final class EtcdServer: Sendable {
     public let endpoint: Endpoint
     public let process: Child
@@ -18,7 +18,7 @@ public final class EtcdServer: Sendable {
                 "--listen-peer-urls", "http://127.0.0.1:2380",
                 "--initial-advertise-peer-urls", "http://127.0.0.1:2380",
                 "--initial-cluster", "lab=http://127.0.0.1:2380",
-                "--heartbeat-interval", "50", "--election-timeout", "500", "--unsafe-no-fsync",
+                "--heartbeat-interval", "50", "--election-timeout", "500", "--unsafe-no-fsync", "--enable-v2",
             ], as: "etcd")
         try process.waitForOutput("ready to serve client requests")
     }

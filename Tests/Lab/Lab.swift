@@ -73,11 +73,14 @@ public final class Lab: Sendable {
     }
 
     /// Starts a program in the background, its output in `logs`.
+    /// - Parameter hasInput: whether it can be told lines; else its input is empty.
     public func start(
-        _ words: [String], as name: String, in namespace: Namespace, environment: [String: String] = [:]
+        _ words: [String], as name: String, in namespace: Namespace, environment: [String: String] = [:],
+        hasInput: Bool = false
     ) throws -> Child {
         let log = "\(logs)/\(unique(name + ".log"))"
-        let child = try Child(name: name, words, environment: environment, in: namespace, log: log)
+        let child = try Child(
+            name: name, words, environment: environment, in: namespace, log: log, hasInput: hasInput)
         children.withLock { $0.append(child) }
         return child
     }

@@ -23,6 +23,8 @@ public final class Remora: Sendable {
         public var containers: [String] = []
         /// Further keys of the section `containers`, like "maxAge: 60s".
         public var containerKeys = ""
+        /// What is listened to; if none is named, every kind at its usual ports.
+        public var registries = ["{kind: etcd, port: 2379}", "{kind: consul, port: 8500}"]
         /// Addresses of those who may register others' services.
         public var registrars: [String] = []
         /// Keys of the sections `probe` and `limits`, like "enabled: false".
@@ -79,15 +81,13 @@ public final class Remora: Sendable {
               - {match: "ct*", role: \(role("container"))}
             networks:
               - {name: default, id: 0, vips: \(Site.vips)}
-            registries:
-              - {kind: etcd, port: 2379}
-              - {kind: consul, port: 8500}
             containers: {file: \(list)\(keys)}
             proxies: {per: \(settings.proxiesPer), drain: \(settings.drain), restoreGrace: \(settings.restoreGrace)}
             flows: {\(settings.flows)}
             probe: {\(settings.probe)}
             limits: {\(settings.limits)}
             registrars: [\(settings.registrars.joined(separator: ", "))]
+            \(settings.registries.isEmpty ? "" : "registries: [\(settings.registries.joined(separator: ", "))]")
 
             """
         let whole = settings.hasBlue ? addBlue(to: text) : text
