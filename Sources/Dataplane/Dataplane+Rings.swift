@@ -127,7 +127,8 @@ extension Dataplane {
         return DataplaneEvent(
             kind: kind, time: raw.time, reason: raw.reason, flow: FiveTupleKey(raw.key),
             backend: IPv4Address(networkOrder: raw.backend_address), backendPort: UInt16(bigEndian: raw.backend_port),
-            port: portName(slot: UInt32(raw.port)), service: kind == .probeAnswer ? nil : service(slot: raw.service), probe: raw.service, mac: MACAddress(raw.mac),
+            port: portName(slot: UInt32(raw.port)), service: kind == .probeAnswer ? nil : service(slot: raw.service),
+            probe: raw.service, mac: MACAddress(raw.mac),
             hopLimit: raw.ttl, tcpFlags: raw.tcp_flags, sequence: raw.tcp_sequence,
             acknowledged: raw.tcp_acknowledged)
     }

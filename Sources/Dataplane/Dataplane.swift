@@ -30,7 +30,8 @@ public final class Dataplane {
         }
 
         public init(
-            node: String, bpffs: String = "/sys/fs/bpf", flowCapacity: Int = defaultFlowCapacity, halfOpenPerPort: Int = 16384,
+            node: String, bpffs: String = "/sys/fs/bpf", flowCapacity: Int = defaultFlowCapacity,
+            halfOpenPerPort: Int = 16384,
             registries: [Registry] = []
         ) {
             self.node = node

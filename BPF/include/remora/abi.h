@@ -9,9 +9,9 @@
 /* Raise with every change of a struct below: pinned maps of another version are not adopted. */
 #define REMORA_ABI_VERSION 2
 
-#define REMORA_MAX_SERVICES 16384 /* slots of proxies, generations and service_counters */
+#define REMORA_MAX_SERVICES 16384	     /* slots of proxies, generations and service_counters */
 #define REMORA_CARRY_OUT REMORA_MAX_SERVICES /* slot of proxies behind the services': what carries a decision out */
-#define REMORA_MAX_PORTS 255	  /* slots of port_states; counters has REMORA_MAX_REASONS a port and hook */
+#define REMORA_MAX_PORTS 255		     /* slots of port_states; counters has REMORA_MAX_REASONS a port and hook */
 #define REMORA_MAX_REASONS 64
 #define REMORA_MAX_BACKENDS 256		/* of one proxy program */
 #define REMORA_MAX_PROXY_SERVICES 64	/* of one proxy program */
@@ -231,11 +231,11 @@ _Static_assert(sizeof(struct remora_backend) == 24, "shared with Swift and with 
 struct remora_decision {
 	struct remora_flow_key key;
 	struct remora_frontend frontend;
-	__u32 hook;	 /* port slot * 2 + egress */
-	__u16 l3_offset; /* of the IP header */
-	__u8 opens;	 /* a SYN */
-	__u8 to_vip_mac; /* the frame was sent to the VIP's own address */
-	__u32 reason;	 /* the answer: OPENED, FORWARDED (the known flow goes on), PASS_NOT_OURS, or a drop */
+	__u32 hook;	    /* port slot * 2 + egress */
+	__u16 l3_offset;    /* of the IP header */
+	__u8 opens;	    /* a SYN */
+	__u8 to_vip_mac;    /* the frame was sent to the VIP's own address */
+	__u32 reason;	    /* the answer: OPENED, FORWARDED (the known flow goes on), PASS_NOT_OURS, or a drop */
 	__be16 source_port; /* towards the backend, if nothing else holds it */
 	__u16 backend_index;
 	struct remora_backend backend;
