@@ -8,6 +8,8 @@ struct Figures: Encodable {
     /// Milliseconds from the registry's yes to the first verdict, of a target that answers at once; the time that it
     /// takes to ask the agent is in it.
     let verdicts: Report.Spread
+    /// The same by the agent's own account, without the asking: the median.
+    let ownAccount: Double?
     let list: List
     let idle: Idle
 
@@ -49,6 +51,9 @@ struct Figures: Encodable {
                     verdicts.samples.count), "at most 10 ms",
             ],
             [
+                "", "the same by the agent's own account", ownAccount.map { String(format: "%.1f ms", $0) } ?? "-", "",
+            ],
+            [
                 mark(list.memory < Self.mostListMemory), "memory for \(list.addresses) listed addresses",
                 String(format: "%.1f MiB", list.memory), "under 32 MiB",
             ],
@@ -68,7 +73,7 @@ struct Figures: Encodable {
 extension Figures {
     init(in lab: Lab, remora binary: String) throws {
         BenchLab.say("how soon verdicts come")
-        verdicts = try Self.measureVerdicts(in: lab, remora: binary)
+        (verdicts, ownAccount) = try Self.measureVerdicts(in: lab, remora: binary)
         BenchLab.say("a long list")
         list = try Self.measureList(in: lab, remora: binary)
         BenchLab.say("idle instances")
@@ -88,7 +93,7 @@ extension Figures {
     }
 
     /// One registration after the other, each of another port and gone before the next.
-    private static func measureVerdicts(in lab: Lab, remora binary: String) throws -> Report.Spread {
+    private static func measureVerdicts(in lab: Lab, remora binary: String) throws -> (Report.Spread, Double?) {
         let (nic, guest, consul) = try site(in: lab)
         let remora = try Remora(on: nic, binary: binary)
         try remora.start()
@@ -106,9 +111,10 @@ extension Figures {
             try consul.put("service/deregister/quick-\(port)", "", from: guest)
             _ = consume listener
         }
+        let own = try remora.fetch("/v1/status")["registrationToVerdictMilliseconds"].number
         try remora.stop()
         guard let spread = Report.Spread(samples) else { throw Failure("no verdict was measured") }
-        return spread
+        return (spread, own)
     }
 
     private static func measureList(in lab: Lab, remora binary: String) throws -> List {
