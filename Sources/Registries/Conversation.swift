@@ -262,7 +262,8 @@ final class Conversation {
     /// An answer that acknowledges request bytes which are still out of order waits for them; all wait for a reader.
     private func releaseAnswers(all: Bool = false, at now: Instant) {
         guard reader != nil else {
-            while earlyBytes > limits.joinedBytes { dropAnswer() }
+            // Bytes that come one by one take more room than they say.
+            while earlyBytes > limits.joinedBytes || early.count > limits.stream.waitingSegments { dropAnswer() }
             return
         }
         while let chunk = early.first, reader != nil {
@@ -273,7 +274,8 @@ final class Conversation {
             } else {
                 isEarly = false
             }
-            if isEarly && !all && earlyBytes <= limits.stream.waitingBytes { return }
+            let hasRoom = earlyBytes <= limits.stream.waitingBytes && early.count <= limits.stream.waitingSegments
+            if isEarly && !all && hasRoom { return }
             releaseFirst()
         }
     }

@@ -26,7 +26,8 @@ struct Opening {
         while let first = held.first {
             if first.startsSegment || first.startsStream {
                 switch choose(together(atLeast: limits.earlyBytes), first.startsStream) {
-                case .tooShort where heldBytes < limits.earlyBytes: return .tooShort
+                case .tooShort where heldBytes < limits.earlyBytes && held.count < limits.stream.waitingSegments:
+                    return .tooShort
                 case .tooShort, .nobody: if first.startsStream { return .nobody }
                 case let choice: return choice
                 }

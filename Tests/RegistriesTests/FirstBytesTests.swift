@@ -63,6 +63,18 @@ import Testing
         #expect(other.ear.bytes < 1 << 17)
     }
 
+    @Test("what comes byte by byte before anybody understands is not held for long") func drops() {
+        var wire = Wire(registryPort: 7777)
+        wire.open()
+        wire.segment = 1
+        wire.answer(String(repeating: "x", count: 2000))
+        var listening = listening([murmur])
+        _ = listening.hear(wire.take())
+        #expect(listening.ear.bytes <= TCPStreamLimits().waitingSegments)
+        wire.ask("MURMUR\n")
+        #expect(services(listening.hear(wire.take())).first == "< missed 1744")
+    }
+
     @Test("joined in the middle, it is the next segment that shows a beginning") func joined() {
         var wire = Wire(registryPort: 7777)
         wire.open()
