@@ -93,7 +93,8 @@ private struct Change {
         let gone = zones.remove(of: owner(name)) { type == .any || $0.type == type }
         forget(gone)
         let tells = type == .any || [.a, .aaaa, .service, .binding, .https].contains(type)
-        if gone.isEmpty && tells { unknown.append((name, type)) }
+        // Reverse zones hold no services.
+        if gone.isEmpty && tells && !name.isInfrastructure { unknown.append((name, type)) }
     }
 
     private mutating func remove(_ record: DNSRecord, from zones: inout DNSZones) {

@@ -217,6 +217,12 @@ import Testing
         #expect((name + type + one).allSatisfy { $0.op == .deregister && $0.id == nil })
     }
 
+    @Test("a name of a reverse zone that is deleted was none") func reverse() {
+        let gone = DNSTalk().exchange(
+            update.with(.authority, "11.0.77.10.in-addr.arpa", .any, [], ttl: 0, class: 255))
+        #expect(gone.isEmpty)
+    }
+
     @Test("deleting and adding in one update replaces, and what leads there follows") func replacement() {
         let talk = DNSTalk()
         let first = talk.exchange(
