@@ -56,6 +56,7 @@ final class Consul: HTTPDialect {
         var asked = Advertisement(registry: Self.name, op: .discover)
         switch (path[1], path.count > 2 ? path[2] : "", path.count) {
         case ("catalog", "services", 3), ("agent", "services", 3): break
+        case ("catalog", "node", 4), ("catalog", "node-services", 4): asked.node = Bounds.name(path[3])
         case ("catalog", "service", 4), ("catalog", "connect", 4), ("health", "service", 4), ("health", "connect", 4),
             ("health", "checks", 4), ("health", "ingress", 4):
             asked.service = Bounds.name(path[3])

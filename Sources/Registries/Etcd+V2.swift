@@ -34,8 +34,8 @@ extension Etcd {
         case "GET":
             // A directory is shown with what is in it, a key with its value.
             let isPrefix = Self.flag(fields, "recursive") || isDirectory(key, place)
-            let known = oldMemory.keys(under: key, in: place, isPrefix: isPrefix).first
-            let told = look(key, isPrefix: isPrefix, known: known)
+            let told = look(
+                key, isPrefix: isPrefix, known: oldMemory.keys(under: key, in: place, isPrefix: isPrefix).first)
             return Asked(advertisements: told, needsBody: true, call: Self.v2 + "get")
         default: return nil
         }

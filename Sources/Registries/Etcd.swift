@@ -81,14 +81,15 @@ extension Etcd {
         return look(key, isPrefix: isPrefix, known: memory.keys(under: key, in: place, isPrefix: isPrefix).first)
     }
 
-    /// - Parameter known: a registration that will be found.
-    func look(_ key: String, isPrefix: Bool, known: Advertisement?) -> [Advertisement] {
+    /// - Parameter known: a registration that will be found. Only looked for where the key does not tell: all keys are
+    ///   gone through.
+    func look(_ key: String, isPrefix: Bool, known: @autoclosure () -> Advertisement?) -> [Advertisement] {
         let name = KeyedEndpoints.name(key, isPrefix: isPrefix)
         var told = Advertisement(registry: Self.name, op: .discover)
         told.key = key
         if name.isRooted {
             told.service = name.service
-        } else if let known {
+        } else if let known = known() {
             told.service = known.service
         } else {
             return []

@@ -103,7 +103,7 @@ struct LooseMap: Decodable {
 /// What a stranger's JSON may cost: checked in one pass before a decoder sees it.
 enum JSONBounds {
     static let deepest = 32
-    static let mostElements = 65_536
+    static let mostElements = 16_384
 
     static func admit(_ bytes: some Collection<UInt8>) -> Bool {
         var depth = 0

@@ -68,7 +68,8 @@ import Testing
         arguments: [
             ("/v1/catalog/services", nil), ("/v1/catalog/service/web?dc=east", "web"), ("/v1/agent/services", nil),
             ("/v1/health/service/web?passing&index=40&wait=5m", "web"), ("/v1/health/connect/web", "web"),
-            ("/v1/agent/health/service/name/web", "web"),
+            ("/v1/agent/health/service/name/web", "web"), ("/v1/catalog/node/n1", nil),
+            ("/v1/catalog/node-services/n1", nil),
         ] as [(String, String?)])
     func discovery(path: String, service: String?) {
         let heard = talk([("GET", path, "", 200)])
