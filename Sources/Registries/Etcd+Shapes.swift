@@ -43,7 +43,9 @@ extension Etcd {
 
     /// A put or a range, whose end is where the value would be: only what reads as a registration is one.
     private func guessedPut(_ request: EtcdPBPutRequest, _ place: RegistryPlace) -> [Advertisement] {
-        guard Self.key(request.key)?.isEmpty == false, !request.ignoreValue else { return [] }
+        guard let key = Self.key(request.key), !key.isEmpty, !request.ignoreValue,
+            KeyedEndpoints.registration(in: Self.name, key: key, value: [UInt8](request.value), isMeant: true) != nil
+        else { return [] }
         return put(request, place)
     }
 

@@ -65,6 +65,7 @@ extension Etcd {
     }
 
     func registrations(_ key: String, _ value: [UInt8], isMeant: Bool) -> [Advertisement] {
+        let isMeant = isMeant && !KeyedEndpoints.isClaim(key)
         var told = KeyedEndpoints.registrations(in: Self.name, key: key, value: value, isMeant: isMeant)
         for index in told.indices {
             told[index].key = key

@@ -13,6 +13,18 @@ enum KeyedEndpoints {
         "providers", "server", "servers", "instances", "nodes", "members", "endpoints", "hosts",
     ]
 
+    /// Path segments below which an address says who holds something.
+    private static let claims: Set<String> = [
+        "lock", "locks", "latch", "latches", "leader", "leaders", "leadership", "election", "elections", "elect",
+        "leader-election", "leader_election", "leaderelection", "barrier", "barriers", "mutex", "mutexes", "semaphore",
+        "semaphores", "lease", "leases",
+    ]
+
+    /// Is what stands there somebody's claim, and no service?
+    static func isClaim(_ key: String) -> Bool {
+        key.split(separator: "/").prefix(32).contains { claims.contains($0.lowercased()) }
+    }
+
     struct Name {
         var service: String?
         var id: String?
@@ -53,10 +65,22 @@ enum KeyedEndpoints {
             told.address = host
             told.port = port
         }
-        guard isMeant || name.isRooted || isNamed else { return nil }
+        // An address without a port may be any machine's.
+        guard isMeant && told.port != nil || name.isRooted || isNamed else { return nil }
         told.service = told.service ?? name.service
         told.id = name.id ?? told.id
         return told.service == nil ? nil : told
+    }
+
+    /// The same where the key's last segment is the endpoint, whatever its value says.
+    static func registration(in registry: String, namedBy key: String) -> Advertisement? {
+        let name = name(key)
+        guard name.depth > 1, let id = name.id, let (host, port) = endpoint(id),
+            IPAddress(host) != nil || host.contains("."), let service = name.service
+        else { return nil }
+        var told = Advertisement(registry: registry, op: .register)
+        (told.service, told.id, told.address, told.port) = (service, id, host, port)
+        return told
     }
 
     /// Endpoints of one value that are told.
@@ -64,7 +88,10 @@ enum KeyedEndpoints {
 
     /// The same where a value may list several endpoints, as kratos writes one for each protocol that it speaks.
     static func registrations(in registry: String, key: String, value: [UInt8], isMeant: Bool) -> [Advertisement] {
-        guard let first = registration(in: registry, key: key, value: value, isMeant: isMeant) else { return [] }
+        guard let first = registration(in: registry, key: key, value: value, isMeant: isMeant) else {
+            let isService = isMeant || name(key).isRooted
+            return isService ? [registration(in: registry, namedBy: key)].compactMap { $0 } : []
+        }
         let listed = (Fields(value)?.texts("Endpoints") ?? []).prefix(mostEndpoints).compactMap { endpoint($0) }
         guard listed.count > 1, listed[0].host == first.address, listed[0].port == first.port else { return [first] }
         return listed.map { host, port in

@@ -14,19 +14,16 @@ enum ZooKeeperNodes {
         }
         let name = KeyedEndpoints.name(path)
         // What ends with its writer is mostly a presence, but of whatever.
-        let isMeant = isEphemeral && !segments.contains { coordination.contains($0.lowercased()) }
+        let isMeant =
+            isEphemeral && !KeyedEndpoints.isClaim(path)
+            && !segments.contains { coordination.contains($0.lowercased()) }
         guard isMeant || name.isRooted && name.depth > 1 else { return nil }
         if let told = KeyedEndpoints.registration(in: ZooKeeper.name, key: path, value: data, isMeant: isMeant),
             told.address != nil
         {
             return told
         }
-        guard let (host, port) = KeyedEndpoints.endpoint(last), IPAddress(host) != nil || host.contains("."),
-            let service = name.service
-        else { return nil }
-        var told = Advertisement(registry: ZooKeeper.name, op: .register)
-        (told.service, told.id, told.address, told.port) = (service, name.id, host, port)
-        return told
+        return KeyedEndpoints.registration(in: ZooKeeper.name, namedBy: path)
     }
 
     /// Dubbo's consumers write down whom they call: the service.
@@ -117,12 +114,10 @@ enum ZooKeeperNodes {
         "-lock-", "-latch-", "-lease-", "__lock__", "__rlock__", "__wlock__", "__READ__", "__WRIT__", "__lease__",
     ]
 
-    /// Where the presence of something is no service.
+    /// Where else the presence of something is no service.
     private static let coordination: Set<String> = [
-        "lock", "locks", "latch", "latches", "leader", "leaders", "leadership", "election", "elections", "elect",
-        "leader-election", "leader_election", "leaderelection", "controller", "master", "masters",
-        "schema_registry_master", "barrier", "barriers", "mutex", "mutexes", "semaphore", "semaphores", "lease",
-        "leases", "queue", "queues", "consumers", "config", "brokers",
+        "controller", "master", "masters", "schema_registry_master", "queue", "queues", "consumers", "config",
+        "brokers",
     ]
 
     private static func isHousekeeping(_ segments: [String]) -> Bool {

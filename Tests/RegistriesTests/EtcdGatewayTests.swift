@@ -103,6 +103,10 @@ import Testing
             ("/config/db/endpoint", "10.0.0.5:5432", nil, nil), ("/config/db/size", "12", "9", nil),
             ("/services/web/a", "hello", nil, nil), ("/services/web/a", #"{"color":"red"}"#, nil, nil),
             ("/services/web/a", "fd00::1:80:x", nil, nil), ("/services/web/a", "", nil, nil),
+            ("/services/web/10.0.0.1:80", "", nil, "register web 10.0.0.1:80 10.0.0.1:80 true"),
+            ("/my/web/10.0.0.1:80", #"{"weight":1}"#, "9", "register web 10.0.0.1:80 10.0.0.1:80 9 true"),
+            ("/my/web/10.0.0.1:80", "", nil, nil), ("/election/web/a", "10.0.0.1:80", "9", nil),
+            ("/my/locks/a", "10.0.0.1:80", "9", nil), ("/state/ip/10.0.0.5", #"{"IP":"10.0.0.5"}"#, "9", nil),
         ] as [(String, String, String?, String?)])
     func values(key: String, value: String, lease: String?, expected: String?) {
         #expect(talk([Self.put(key, value, lease: lease)]).map(\.summary) == [expected].compactMap { $0 })
