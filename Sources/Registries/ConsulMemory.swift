@@ -29,9 +29,8 @@ struct ConsulMemory {
         var key: String?
     }
 
-    private static let capacity = 16_384
-    private var checks = LeastRecent<Name, Check>(capacity: capacity)
-    private var companions = LeastRecent<Name, [Companion]>(capacity: capacity)
+    private var checks = LeastRecent<Name, Check>(capacity: Bounds.remembered)
+    private var companions = LeastRecent<Name, [Companion]>(capacity: Bounds.remembered)
 
     mutating func check(_ id: String, _ scope: Consul.Scope, in place: RegistryPlace) -> Check? {
         checks.find(Name(id, scope, place))

@@ -8,7 +8,7 @@ final class DNS: DatagramDialect, StreamDialect {
     static let usualPorts: [UInt16] = [53]
 
     private(set) var unreadable = 0
-    private var exchanges = DNSExchanges(messages: 16_384, bytes: 4 << 20)
+    private var exchanges = DNSExchanges(messages: Bounds.remembered, bytes: 4 << 20)
     private var zones = DNSZones()
 
     init() {}

@@ -52,7 +52,7 @@ extension Etcd {
     }
 
     private func set(_ key: String, _ fields: [String: String], _ place: RegistryPlace) -> [Advertisement] {
-        let ttl = Self.seconds(fields["ttl"].flatMap { Int64($0) })
+        let ttl = Bounds.seconds(fields["ttl"].flatMap { Int64($0) })
         if Self.flag(fields, "dir") {
             if let ttl { directories.set(key, ttl: ttl, in: place) }
             return Self.flag(fields, "refresh") || Self.flag(fields, "prevExist")
@@ -76,7 +76,7 @@ extension Etcd {
 
     /// Its own, or that of the directory that it goes with.
     private func timeToLive(_ fields: [String: String], _ key: String, _ place: RegistryPlace) -> Int? {
-        Self.seconds(fields["ttl"].flatMap { Int64($0) }) ?? directories.ttl(above: key, in: place)
+        Bounds.seconds(fields["ttl"].flatMap { Int64($0) }) ?? directories.ttl(above: key, in: place)
     }
 
     private func renewal(of key: String, _ ttl: Int?, _ place: RegistryPlace) -> [Advertisement] {

@@ -44,10 +44,6 @@ extension Etcd {
     /// Decimal text of a lease id that is one: not 0, not negative.
     static func leaseID(_ number: Int64) -> String? { number > 0 ? String(number) : nil }
 
-    static func seconds(_ number: Int64?) -> Int? {
-        number.flatMap { (1...3_200_000_000).contains($0) ? Int($0) : nil }
-    }
-
     func put(_ request: EtcdPBPutRequest, _ place: RegistryPlace) -> [Advertisement] {
         guard let key = Self.key(request.key), !key.isEmpty else {
             unreadable += 1
@@ -131,7 +127,7 @@ extension Etcd {
 
     func grant(_ request: EtcdPBLeaseGrantRequest) -> Advertisement {
         var told = Advertisement(registry: Self.name, op: .lease)
-        told.ttlSeconds = Self.seconds(request.ttl)
+        told.ttlSeconds = Bounds.seconds(request.ttl)
         told.leaseId = Self.leaseID(request.id)
         return told
     }
@@ -163,7 +159,7 @@ extension Etcd {
         switch told.op {
         case .lease:
             told.leaseId = lease.flatMap { Self.leaseID($0.id) } ?? told.leaseId
-            told.ttlSeconds = lease.flatMap { Self.seconds($0.ttl) } ?? told.ttlSeconds
+            told.ttlSeconds = lease.flatMap { Bounds.seconds($0.ttl) } ?? told.ttlSeconds
             if accepted != false { memory.granted(told, in: place) }
         case .heartbeat where accepted == true && told.leaseId != nil: return renewed(told, lease, place)
         case .register:
@@ -188,7 +184,7 @@ extension Etcd {
             told.accepted = nil
             return [told]
         }
-        told.ttlSeconds = Self.seconds(lease.ttl)
+        told.ttlSeconds = Bounds.seconds(lease.ttl)
         told.accepted = told.ttlSeconds != nil
         guard told.accepted == false, let id = told.leaseId else {
             memory.granted(told, in: place)

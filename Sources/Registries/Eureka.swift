@@ -135,10 +135,9 @@ struct EurekaMemory {
         var ttl: Int?
     }
 
-    private static let capacity = 16_384
-    private var instances = LeastRecent<Name, Instance>(capacity: capacity)
-    private var apps = LeastRecent<Name, String>(capacity: capacity)
-    private var vips = LeastRecent<Name, String>(capacity: capacity)
+    private var instances = LeastRecent<Name, Instance>(capacity: Bounds.remembered)
+    private var apps = LeastRecent<Name, String>(capacity: Bounds.remembered)
+    private var vips = LeastRecent<Name, String>(capacity: Bounds.remembered)
 
     /// By which the server knows an instance: ids need only be unique within their application.
     static func key(_ told: Advertisement) -> String? {

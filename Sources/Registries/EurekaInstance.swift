@@ -44,14 +44,10 @@ struct EurekaInstance {
         told.group = group
         told.hostName = hostName
         told.status = status
-        told.ttlSeconds = Self.seconds(duration)
-        told.renewalIntervalSeconds = Self.seconds(renewal)
+        told.ttlSeconds = Bounds.seconds(duration)
+        told.renewalIntervalSeconds = Bounds.seconds(renewal)
         told.meta = meta
         told.zone = Bounds.name(meta?["zone"]) ?? zone
-    }
-
-    private static func seconds(_ number: Int64?) -> Int? {
-        number.flatMap { (1...3_200_000_000).contains($0) ? Int($0) : nil }
     }
 
     /// Several virtual addresses stand in one field, with commas between.

@@ -140,11 +140,20 @@ enum JSONBounds {
 enum Bounds {
     static let longestName = 512
     static let longestValue = 65_536
+    /// A hundred years.
+    static let mostSeconds: Int64 = 3_200_000_000
+    /// Of what later messages refer back to, entries of one kind, all places together.
+    static let remembered = 16_384
 
     /// A name or id; nil where it is empty or absurdly long.
     static func name(_ text: String?) -> String? {
         guard let text, !text.isEmpty, text.utf8.count <= longestName else { return nil }
         return text
+    }
+
+    /// A time to live; nil where it can be none.
+    static func seconds(_ number: Int64?) -> Int? {
+        number.flatMap { (1...mostSeconds).contains($0) ? Int($0) : nil }
     }
 
     /// 0 stands for no port.

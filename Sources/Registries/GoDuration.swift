@@ -15,7 +15,7 @@ enum GoDuration {
             rest = rest.dropFirst(unit.count)
             total += number * scale
         }
-        guard total > 0, total < 3.2e9 else { return nil }
+        guard total > 0, total < Double(Bounds.mostSeconds) else { return nil }
         return Int(total.rounded(.up))
     }
 

@@ -17,9 +17,8 @@ struct LeasedKeys {
         var keys: Set<String> = []
     }
 
-    private static let capacity = 16_384
-    private var keys = LeastRecent<Key, [Advertisement]>(capacity: capacity)
-    private var leases = LeastRecent<LeaseID, Lease>(capacity: capacity)
+    private var keys = LeastRecent<Key, [Advertisement]>(capacity: Bounds.remembered)
+    private var leases = LeastRecent<LeaseID, Lease>(capacity: Bounds.remembered)
 
     /// A lease was granted or renewed.
     mutating func granted(_ told: Advertisement, in place: RegistryPlace) {

@@ -10,7 +10,7 @@ final class NATS: StreamDialect {
 
     var unreadable = 0
     /// A client that comes back may be heard before the end of its former connection is.
-    private var owners = LeastRecent<Owned, FiveTuple>(capacity: 16_384)
+    private var owners = LeastRecent<Owned, FiveTuple>(capacity: Bounds.remembered)
 
     struct Instance: Hashable {
         var service: String

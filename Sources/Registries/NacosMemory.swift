@@ -12,7 +12,7 @@ struct NacosMemory {
     /// After this without a beat it is not healthy any more; after twice that it is deleted.
     static let defaultTTL = 15
 
-    private var silences = LeastRecent<Key, Int?>(capacity: 16_384)
+    private var silences = LeastRecent<Key, Int?>(capacity: Bounds.remembered)
 
     /// Gives what is told its key, and to a registration or a beat the time that it may be silent from then on.
     mutating func settled(_ told: inout Advertisement, in place: RegistryPlace) {
@@ -46,7 +46,7 @@ struct NacosMemory {
     /// In whole seconds, rounded up.
     private static func ttl(_ meta: [String: String]?) -> Int? {
         guard let text = meta?["preserved.heart.beat.timeout"], let milliseconds = Int64(text),
-            (1...3_200_000_000_000).contains(milliseconds)
+            (1...Bounds.mostSeconds * 1000).contains(milliseconds)
         else { return nil }
         return Int((milliseconds - 1) / 1000) + 1
     }

@@ -13,9 +13,8 @@ struct UDDIMemory {
         var bindings: Set<String> = []
     }
 
-    private static let capacity = 16_384
-    private var services = LeastRecent<Key, Service>(capacity: capacity)
-    private var bindings = LeastRecent<Key, Advertisement>(capacity: capacity)
+    private var services = LeastRecent<Key, Service>(capacity: Bounds.remembered)
+    private var bindings = LeastRecent<Key, Advertisement>(capacity: Bounds.remembered)
 
     /// What a service is called.
     mutating func learn(_ service: UDDIService, in place: RegistryPlace) {

@@ -9,13 +9,11 @@ final class ZooKeeper: StreamDialect {
 
     var unreadable = 0
     private var nodes = LeasedKeys()
-    private var sessions = LeastRecent<SessionKey, Session>(capacity: capacity)
+    private var sessions = LeastRecent<SessionKey, Session>(capacity: Bounds.remembered)
     /// Below which nodes instances of a service were registered.
-    private var services = LeastRecent<NodeKey, String>(capacity: capacity)
+    private var services = LeastRecent<NodeKey, String>(capacity: Bounds.remembered)
     /// Nodes that were seen to be created and are no services.
     private var others = LeastRecent<NodeKey, Bool>(capacity: 4096)
-
-    private static let capacity = 16_384
 
     /// A session may move between the servers of an ensemble: what hangs on it is kept where it was first seen.
     struct Session {
