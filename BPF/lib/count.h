@@ -29,8 +29,7 @@ static __always_inline int pass(struct __sk_buff *skb, __u32 hook, enum remora_r
 
 static __always_inline void count_service(struct __sk_buff *skb, const struct remora_flow *flow, bool opened)
 {
-	__u32 slot = flow->service;
-	struct remora_service_counter *counter = bpf_map_lookup_elem(&service_counters, &slot);
+	struct remora_service_counter *counter = counter_of(flow->service);
 
 	if (!counter)
 		return;

@@ -122,9 +122,11 @@ struct {
 	__type(value, struct remora_counter);
 } counters SEC(".maps");
 
+/* By CPU * REMORA_MAX_SERVICES + slot. Not a per-CPU map: with a thousand services its table of pointers is one more
+ * cache miss a packet. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, REMORA_MAX_SERVICES);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REMORA_MAX_SERVICES); /* for each CPU: set by the agent */
 	__type(key, __u32);
 	__type(value, struct remora_service_counter);
 } service_counters SEC(".maps");
@@ -146,6 +148,14 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
+
+/* This CPU's; NULL for a slot that is none. */
+static __always_inline struct remora_service_counter *counter_of(__u32 slot)
+{
+	__u32 index = bpf_get_smp_processor_id() * REMORA_MAX_SERVICES + slot;
+
+	return slot < REMORA_MAX_SERVICES ? bpf_map_lookup_elem(&service_counters, &index) : NULL;
+}
 
 /* This CPU's. No two packets are on their way on one CPU between two programs: a hook runs with softirqs off. */
 static __always_inline struct remora_decision *the_decision(void)

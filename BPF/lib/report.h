@@ -42,7 +42,7 @@ static __always_inline int drop(struct __sk_buff *skb, const struct packet *pack
 				enum remora_reason reason)
 {
 	struct remora_event event = event_of(skb, packet, hook);
-	struct remora_service_counter *counter = bpf_map_lookup_elem(&service_counters, &service);
+	struct remora_service_counter *counter = counter_of(service);
 
 	if (counter)
 		counter->drops++;

@@ -58,7 +58,7 @@ extension Dataplane {
         guard let slot = serviceSlots[service] else { return ServiceCounters() }
         return try during("read the counters of \(service)") { () throws(BPFError) in
             var sum = ServiceCounters()
-            for value in try maps.serviceCounters.perCPU(slot) {
+            for value in try maps.counters(ofSlot: slot) {
                 sum.forward += value.forward
                 sum.reverse += value.reverse
                 sum.connections &+= value.connections

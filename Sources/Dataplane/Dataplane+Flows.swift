@@ -3,11 +3,13 @@ internal import CRemoraABI
 public import Model
 
 extension Dataplane {
-    /// One slice of the flow table's ageing; what a finished pass found, or nil.
+    /// One slice of the flow table's ageing, a larger one where the table fills up; what a finished pass found, or nil.
     public func sweepFlows(limit: Int = 8192, now: ContinuousClock.Instant = .now) throws(DataplaneError)
         -> FlowSweep.Pass?
     {
-        try during("age the flow table") { () throws(BPFError) in try sweep.step(limit: limit, now: now) }
+        try during("age the flow table") { () throws(BPFError) in
+            try sweep.step(limit: sweep.isPressed ? 4 * limit : limit, now: now)
+        }
     }
 
     public func setFlowLimits(_ limits: FlowSweep.Limits) { sweep.limits = limits }

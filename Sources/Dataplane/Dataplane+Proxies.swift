@@ -168,7 +168,7 @@ extension Dataplane {
             }
             serviceSlots[service.id] = slot
             fresh.append(service.id)
-            try? maps.serviceCounters.setPerCPU(slot, remora_service_counter())
+            try? maps.resetCounters(ofSlot: slot)
         }
         return fresh
     }

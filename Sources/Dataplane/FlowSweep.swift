@@ -10,13 +10,18 @@ public struct FlowSweep {
         public var halfOpen: Duration
         /// After its end: a reused source port must not meet the guest's TIME_WAIT under another flow's claim.
         public var closed: Duration
+        /// The same while the table is more than half full: a client that comes again from the port it just used may
+        /// then be given another, but new ones are not refused for the sake of the dead.
+        public var closedUnderPressure: Duration
 
         public init(
-            idle: Duration = .seconds(3600), halfOpen: Duration = .seconds(10), closed: Duration = .seconds(60)
+            idle: Duration = .seconds(3600), halfOpen: Duration = .seconds(10), closed: Duration = .seconds(60),
+            closedUnderPressure: Duration = .seconds(5)
         ) {
             self.idle = idle
             self.halfOpen = halfOpen
             self.closed = closed
+            self.closedUnderPressure = closedUnderPressure
         }
     }
 
@@ -34,6 +39,11 @@ public struct FlowSweep {
     private var pass = Pass()
     private var halfOpen: [UInt8: Int32] = [:]
     private var clock = JiffiesClock()
+    /// Entries that the last whole pass found.
+    private var lastEntries = 0
+
+    /// More than half of the table is in use.
+    var isPressed: Bool { max(lastEntries, pass.entries) > maps.flows.capacity / 2 }
 
     init(_ maps: NodeMaps) {
         self.maps = maps
@@ -65,6 +75,7 @@ public struct FlowSweep {
         for key in doomed { try drop(key, jiffies: jiffies) }
         guard !more else { return nil }
         try writeHalfOpen()
+        lastEntries = pass.entries - 2 * pass.aged
         defer { restart() }
         return pass
     }
@@ -80,7 +91,7 @@ public struct FlowSweep {
         let idle = Int32(bitPattern: jiffies &- flow.seen)  // negative: touched after the clock was read
         let limit: Duration
         if flow.has(REMORA_FLOW_RESET) || flow.has(REMORA_FLOW_FIN) && flow.has(REMORA_FLOW_OTHER_FIN) {
-            limit = limits.closed
+            limit = isPressed ? min(limits.closed, limits.closedUnderPressure) : limits.closed
         } else if !flow.has(REMORA_FLOW_ESTABLISHED), flow.direction == UInt8(REMORA_FORWARD.rawValue) {
             limit = limits.halfOpen
         } else {

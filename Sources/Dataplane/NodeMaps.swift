@@ -18,7 +18,8 @@ final class NodeMaps {
     let probes: Map<remora_flow_key, UInt32>
     let probes6: Map<remora_flow6_key, UInt32>
     let counters: Map<UInt32, remora_counter>
-    let serviceCounters: Map<UInt32, remora_service_counter>
+    private let serviceCounters: Map<UInt32, remora_service_counter>
+    private let processors: Int
     let ringLosses: Map<UInt32, UInt64>
     let adverts: Descriptor
     let events: Descriptor
@@ -44,6 +45,8 @@ final class NodeMaps {
         let port = try ObjectFile(image: portImage, name: "remora_port")
         try port.setCapacity(capacity, of: "flows")
         try port.setCapacity(processors, of: "advert_buffers")
+        try port.setCapacity(processors * Int(REMORA_MAX_SERVICES), of: "service_counters")
+        self.processors = processors
         try Self.adopt(into: port, from: directory)
         try port.load()
         try Self.pin(port, at: directory)
@@ -79,6 +82,23 @@ final class NodeMaps {
         try proxies.set(UInt32(REMORA_CARRY_OUT), UInt32(bitPattern: carryOut.descriptor.raw))
         proxy = try ProgramTemplate(proxyObject, program: "proxy", own: Self.proxyOwn)
         try nodeVersion(of: port)
+    }
+
+    /// Of one service, by CPU.
+    func counters(ofSlot slot: UInt32) throws(BPFError) -> [remora_service_counter] {
+        var counters: [remora_service_counter] = []
+        for index in counterIndexes(of: slot) {
+            counters.append(try serviceCounters[index] ?? remora_service_counter())
+        }
+        return counters
+    }
+
+    func resetCounters(ofSlot slot: UInt32) throws(BPFError) {
+        for index in counterIndexes(of: slot) { try serviceCounters.set(index, remora_service_counter()) }
+    }
+
+    private func counterIndexes(of slot: UInt32) -> [UInt32] {
+        (0..<UInt32(processors)).map { $0 * UInt32(REMORA_MAX_SERVICES) + slot }
     }
 
     private static func shared(_ object: ObjectFile) -> [String] {

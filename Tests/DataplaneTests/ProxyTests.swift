@@ -143,6 +143,35 @@ struct ProxyTests {
         #expect(again.packet?.sourcePort == 5000)
     }
 
+    @Test("ended connections go early where the table is more than half full, and stay where it is not")
+    func pressed() throws {
+        let rig = try Rig(flows: 64)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        rig.plane.setFlowLimits(.init(closed: .seconds(3600), closedUnderPressure: .zero))
+        func end(_ ports: Range<UInt16>) throws {
+            for port in ports {
+                _ = try rig.run(Packet(from: client, port, to: Rig.vip, 80))
+                _ = try rig.run(Packet(from: client, port, to: Rig.vip, 80, flags: Packet.reset))
+            }
+        }
+        let start = ContinuousClock.now
+        try end(5000..<5008)
+        // Two passes with half a second between them: the tick rate is known then.
+        for second in 0..<8 { _ = try rig.plane.sweepFlows(now: start + .seconds(second)) }
+        #expect(rig.flowCount == 16)
+        try end(5008..<5024)
+        #expect(rig.flowCount == 48)
+        // The kernel's clock must have ticked since.
+        let deadline = start + .seconds(30)
+        var second = 8
+        while rig.flowCount >= 32, ContinuousClock.now < deadline {
+            _ = try rig.plane.sweepFlows(now: start + .seconds(second))
+            second += 1
+        }
+        #expect(rig.flowCount < 32)
+        #expect(try rig.run(Packet(from: client, 6000, to: Rig.vip, 80)).reasons == ["opened": 1])
+    }
+
     @Test("a reset after a FIN ends the connection in both directions' entries")
     func resetAfterFin() throws {
         let rig = try Rig()

@@ -281,7 +281,7 @@ struct remora_counter {
 	__u64 bytes;
 };
 
-/* Value of service_counters, by slot, per CPU. */
+/* Value of service_counters. */
 struct remora_service_counter { /* drops: by the service's proxy, under any reason */
 	struct remora_counter forward;
 	struct remora_counter reverse;
