@@ -28,7 +28,7 @@ public struct EncryptedRegistry: Hashable, Sendable {
 ///
 /// It belongs to the thread that first calls `hear`: SwiftNIO's parser runs on an embedded event loop, which does.
 public struct Ear: ~Copyable {
-    /// What listening may cost.
+    /// What listening may cost. Where it is too much, it is the port that holds most whose oldest connection goes.
     public struct Limits: Sendable {
         public var connections = 4096
         /// Held back in all connections together: missing segments, bodies, requests without answer.
@@ -71,12 +71,10 @@ public struct Ear: ~Copyable {
     }
 
     private var counted = Counters()
-    /// Held back in all connections together.
-    public private(set) var bytes = 0
     private let limits: Limits
     let posts: ListeningPosts
     private var fragments = Fragments()
-    private var conversations: LeastRecent<FiveTuple, Conversation>
+    private var conversations: Conversations
     private var ignored: [FiveTuple] = []
     private var encrypted: [EncryptedRegistry] = []
     var troubled: [String: Trouble] = [:]
@@ -89,7 +87,7 @@ public struct Ear: ~Copyable {
     init(posts: ListeningPosts, limits: Limits = Limits()) {
         self.limits = limits
         self.posts = posts
-        conversations = LeastRecent(capacity: limits.connections)
+        conversations = Conversations(capacity: limits.connections)
     }
 
     /// Since the start.
@@ -101,6 +99,8 @@ public struct Ear: ~Copyable {
 
     /// Connections that are known at the moment.
     public var connections: Int { conversations.count }
+    /// Held back in all connections together.
+    public var bytes: Int { conversations.bytes }
 
     /// A frame as it was copied.
     ///
@@ -143,10 +143,8 @@ public struct Ear: ~Copyable {
         guard let deadline = nextDeadline, deadline <= now else { return [] }
         var heard: [Heard] = []
         var next: Instant?
-        for talk in Array(conversations.values) where talk.deadline != nil {
-            let before = talk.footprint
-            heard += tell(talk.tick(at: now), of: talk)
-            bytes += talk.footprint - before
+        for talk in conversations.all where talk.deadline != nil {
+            heard += tell(conversations.change(talk) { $0.tick(at: now) }, of: talk)
             if let deadline = talk.deadline { next = min(deadline, next ?? deadline) }
         }
         for dialect in posts.datagramDialects where dialect.deadline != nil {
@@ -211,56 +209,42 @@ public struct Ear: ~Copyable {
         let fromRegistry = posts.isStream(at: ip.source, tcp.sourcePort)
         guard fromGuest || fromRegistry else { return nil }
         // A guest's own port may be one that registries listen on: whoever opened the connection is the guest.
-        if fromGuest && fromRegistry { fromGuest = conversations.peek(sent.reversed) == nil }
+        if fromGuest && fromRegistry { fromGuest = !conversations.contains(sent.reversed) }
         let tuple = fromGuest ? sent : sent.reversed
         guard let allowed = posts.at(tuple.destination, tuple.destinationPort) else { return nil }
         var heard: [Heard] = []
-        guard let talk = talk(tuple, allowed, tcp, fromGuest: fromGuest, at: origin.time, into: &heard) else {
+        guard let talk = talk(tuple, allowed, tcp, fromGuest: fromGuest, origin, into: &heard) else {
             return heard
         }
-        let before = talk.footprint
-        let told = talk.hear(tcp, payload: payload, fromGuest: fromGuest, origin: origin)
-        bytes += talk.footprint - before
+        let told = conversations.change(talk) {
+            $0.hear(tcp, payload: payload, fromGuest: fromGuest, origin: origin)
+        }
         heard += tell(told, of: talk)
         wake(at: talk.deadline)
-        shed(at: origin.time, into: &heard)
+        while let evicted = conversations.shed(above: limits.bytes) { evict(evicted, at: origin.time, into: &heard) }
         return heard
     }
 
     /// The connection's state; nil where there is none and this segment gives no reason to keep one.
     private mutating func talk(
-        _ tuple: FiveTuple, _ allowed: AllowedDialects, _ tcp: TCPHeader, fromGuest: Bool, at now: Instant,
+        _ tuple: FiveTuple, _ allowed: AllowedDialects, _ tcp: TCPHeader, fromGuest: Bool, _ origin: Origin,
         into heard: inout [Heard]
     ) -> Conversation? {
         if let known = conversations.find(tuple) {
             guard fromGuest, known.isReplaced(by: tcp) else { return known }
-            forget(known, isOver: true, at: now, into: &heard)
             conversations.remove(tuple)
+            heard += tell(known.close(isOver: true, at: origin.time), of: known)
         }
         guard !tcp.payload.isEmpty || tcp.flags.contains(.syn) else { return nil }
         let talk = Conversation(tuple, allowed: allowed, limits: limits)
         counted.streams += 1
-        if let evicted = conversations.set(tuple, talk) {
-            counted.evicted += 1
-            forget(evicted.value, at: now, into: &heard)
-        }
+        if let evicted = conversations.add(talk, from: origin.port) { evict(evicted, at: origin.time, into: &heard) }
         return talk
     }
 
-    private mutating func shed(at now: Instant, into heard: inout [Heard]) {
-        while bytes > limits.bytes, conversations.count > 1, let oldest = conversations.oldestKey,
-            let talk = conversations.remove(oldest)
-        {
-            counted.evicted += 1
-            forget(talk, at: now, into: &heard)
-        }
-    }
-
-    private mutating func forget(
-        _ talk: Conversation, isOver: Bool = false, at now: Instant, into heard: inout [Heard]
-    ) {
-        bytes -= talk.footprint
-        heard += tell(talk.close(isOver: isOver, at: now), of: talk)
+    private mutating func evict(_ talk: Conversation, at now: Instant, into heard: inout [Heard]) {
+        counted.evicted += 1
+        heard += tell(talk.close(isOver: false, at: now), of: talk)
     }
 
     // MARK: - Telling

@@ -314,6 +314,31 @@ import Testing
         }
     }
 
+    @Test("a guest that opens too many, or has too much held, pushes out its own", arguments: [0, 90_000])
+    func fair(held: Int) {
+        var limits = Ear.Limits()
+        limits.connections = 10
+        limits.bytes = 200_000
+        var listening = Listening(limits: limits)
+        var wire = Wire()
+        wire.open()
+        wire.ask(String(Self.registration.prefix(40)))
+        _ = listening.hear(wire.take(), port: 1)
+        for index in 0..<UInt16(40) {
+            var other = Wire()
+            other.guestPort = 30_000 + index
+            other.open()
+            if held > 0 { other.ask("PUT /v1/agent/service/register HTTP/1.1\r\nContent-Length: 900000\r\n\r\n") }
+            other.ask([UInt8](repeating: 0x20, count: held))
+            _ = listening.hear(other.take(), port: 2)
+            #expect(listening.ear.connections <= limits.connections && listening.ear.bytes <= limits.bytes)
+        }
+        #expect(listening.ear.counters.evicted >= 31)
+        wire.ask(String(Self.registration.dropFirst(40)))
+        wire.answer(HTTP.answer())
+        #expect(Self.told(listening.hear(wire.take(), port: 1)) == [Self.registered])
+    }
+
     @Test("a body above the limit is not read, and the next request is") func longBody() {
         var wire = Wire()
         wire.segment = 60_000
