@@ -72,7 +72,7 @@ struct AllowedDialects {
             }
         }
         guard !http.isEmpty else { return .nobody }
-        switch FirstBytes.http(bytes) {
+        switch FirstBytes.http(bytes, isStart: isStart) {
         case .yes: return .reader(HTTPReader(dialects: http, connection: connection, limits: limits))
         case .tooShort: return .tooShort
         case .no: return .nobody
@@ -85,8 +85,9 @@ enum FirstBytes {
     private static let methods = ["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE"]
         .map { Array("\($0) ".utf8) }
 
-    /// An HTTP/1 request.
-    static func http(_ bytes: ArraySlice<UInt8>) -> Recognition {
+    /// An HTTP/1 request; before a connection's first, empty lines are none (RFC 9112, 2.2).
+    static func http(_ all: ArraySlice<UInt8>, isStart: Bool) -> Recognition {
+        let bytes = isStart ? all.drop { $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\n") } : all
         if methods.contains(where: { bytes.starts(with: $0) }) { return .yes }
         return methods.contains { $0.starts(with: bytes) } ? .tooShort : .no
     }

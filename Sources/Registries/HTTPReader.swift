@@ -96,7 +96,9 @@ final class HTTPReader: StreamReader {
     }
 
     /// May a request begin here? Fewer bytes than a method has are given the benefit of the doubt.
-    private func begins(_ chunk: Chunk) -> Bool { chunk.startsSegment && FirstBytes.http(chunk.bytes) != .no }
+    private func begins(_ chunk: Chunk) -> Bool {
+        chunk.startsSegment && FirstBytes.http(chunk.bytes, isStart: chunk.startsStream) != .no
+    }
 
     /// Begins a stretch if a request begins here; else the bytes are skipped.
     private func restart(at chunk: Chunk) -> Bool {

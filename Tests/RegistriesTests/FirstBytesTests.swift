@@ -31,6 +31,22 @@ import Testing
         }
     }
 
+    @Test("empty lines before a connection's first request are skipped", arguments: [1, 2, 3, 1460])
+    func emptyLines(size: Int) {
+        var wire = Wire(registryPort: 7777)
+        wire.segment = size
+        wire.open()
+        wire.ask("\r\n\r\n" + EarTests.registration)
+        wire.answer(HTTP.answer())
+        var listening = listening([consul, murmur])
+        #expect(services(listening.hear(wire.take())) == ["web"])
+        var endless = Wire(registryPort: 7777)
+        endless.guestPort = 40_001
+        endless.open()
+        endless.ask(String(repeating: "\r\n", count: 4000))
+        #expect(listening.hear(endless.take()) == [] && listening.ear.takeIgnored().count == 1)
+    }
+
     @Test("what is not named is not tried") func unnamed() {
         for (first, allowed) in [("MURMUR\nweb\n", consul), (EarTests.registration, murmur)] as [(String, any Dialect)]
         {
