@@ -5,13 +5,14 @@ enum ContentCoding {
     /// More codings on top of each other are nobody's.
     private static let most = 2
 
-    /// The plain body; nil where it cannot be told, or would be longer than `most` bytes.
+    /// The plain body; nil where it cannot be told, or would be longer than `limit` bytes or than `Inflation` allows.
     ///
     /// - Parameter names: the header's value, as the codings were applied; nil: none was.
     static func plain(_ body: [UInt8], encoded names: String?, atMost limit: Int) -> [UInt8]? {
         let names = (names ?? "").split(separator: ",").map { $0.filter { !$0.isWhitespace }.lowercased() }
         let codings = names.filter { !$0.isEmpty && $0 != "identity" }
         guard codings.count <= most, body.count <= limit || !codings.isEmpty else { return nil }
+        let limit = min(limit, Inflation.most(from: body.count))
         var plain = body
         // An empty body is sent plainly, whatever the header says.
         for coding in codings.reversed() where !plain.isEmpty {
@@ -39,8 +40,12 @@ enum Inflation {
         case bare = -15
     }
 
-    /// Nil where the bytes are damaged, do not end, or become more than `limit`.
+    /// Bytes that may come out of so many: a text's repetitions are fewer than those of a bomb.
+    static func most(from count: Int) -> Int { 65_536 + 64 * count }
+
+    /// Nil where the bytes are damaged, do not end, or become more than `limit` or than `most` says.
     static func run(_ bytes: [UInt8], _ wrapping: Wrapping, atMost limit: Int) -> [UInt8]? {
+        let limit = min(limit, most(from: bytes.count))
         // zlib remembers where its state stands: it must not move.
         let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
         stream.initialize(to: z_stream())
