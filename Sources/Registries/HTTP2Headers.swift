@@ -8,6 +8,8 @@ struct HTTP2Headers {
     /// Of fields that are wanted; the others are decoded for the table's sake alone.
     private static let wanted: Set<String> = [":path", ":status", "content-type", "grpc-status"]
     private static let longestValue = 1024
+    /// Of one block. A byte may stand for a whole entry of the table: what follows is not worth its reading.
+    private static let mostFields = 512
     /// Peers agree on a table's size between themselves; above this it is not followed to its end.
     private static let tableBytes = 65_536
 
@@ -30,12 +32,14 @@ struct HTTP2Headers {
         return decoder
     }
 
-    /// The wanted fields by name, of repeated ones the first. Nil where the block is none.
+    /// The wanted fields by name, of repeated ones the first. Nil where the block is none, or has too many.
     mutating func read(_ block: [UInt8]) -> [String: String]? {
         var fields: [String: String] = [:]
         var rest = block[...]
+        var count = 0
         while !rest.isEmpty {
-            guard let field = HeaderField(&rest) else {
+            count += 1
+            guard count <= Self.mostFields, let field = HeaderField(&rest) else {
                 forget()
                 return nil
             }
