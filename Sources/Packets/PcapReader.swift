@@ -6,7 +6,8 @@ public import Model
 public struct PcapReader {
     public struct Record: Sendable, Equatable {
         public var time: Instant
-        /// Ethernet; where the capture's link is another, with a header made for it.
+        /// Ethernet; where the link it passed is another, with a header made for it. Empty where that cannot be: the
+        /// frame is cut short, or of a link type that is not read, among a pcapng capture's others.
         public var frame: [UInt8]
         /// The frame was longer on the wire than what was kept.
         public var isCut: Bool
@@ -40,10 +41,11 @@ public struct PcapReader {
         }
     }
 
-    /// To be called once no more bytes come.
+    /// To be called once no more bytes come. Throws also where no packet's link type is read.
     public func finish() throws(PcapError) {
         if case .unknown = format { throw PcapError(code: .notPcap, offset: pending.consumed) }
         if !pending.isEmpty { throw PcapError(code: .truncated, offset: pending.consumed) }
+        if case .next(let next) = format, let refusal = next.refusal { throw refusal }
     }
 
     private mutating func recognize() throws(PcapError) {

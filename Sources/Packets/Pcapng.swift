@@ -31,6 +31,11 @@ struct Pcapng {
     private var interfaces: [Interface] = []
     /// Simple packets have no stamp of their own.
     private var time = Instant(milliseconds: 0)
+    private var hasRead = false
+    private var unread: PcapError?
+
+    /// Why no packet was read, where there are but packets of other link types.
+    var refusal: PcapError? { hasRead ? nil : unread }
 
     /// Nil when more bytes are needed.
     mutating func next(_ pending: inout CaptureBytes) throws(PcapError) -> PcapReader.Record? {
@@ -98,16 +103,19 @@ struct Pcapng {
         return interfaces[index]
     }
 
-    private func packet(
+    private mutating func packet(
         _ interface: Interface, at offset: Int, kept: UInt32, of whole: UInt32, _ length: Int, _ block: CaptureBytes
     ) throws(PcapError) -> PcapReader.Record {
-        guard let link = LinkType(rawValue: interface.link) else {
-            throw PcapError(code: .linkType(Int(interface.link)), offset: block.consumed)
-        }
         guard Int(kept) <= length - 4 - offset, let bytes = block.bytes(at: offset, Int(kept)) else {
             throw damaged(block)
         }
-        return PcapReader.Record(time: time, frame: link.ethernet(bytes) ?? [], isCut: kept < whole)
+        let link = LinkType(rawValue: interface.link)
+        hasRead = hasRead || link != nil
+        // The other interfaces' packets may well be read.
+        if link == nil, unread == nil {
+            unread = PcapError(code: .linkType(Int(interface.link)), offset: block.consumed)
+        }
+        return PcapReader.Record(time: time, frame: link?.ethernet(bytes) ?? [], isCut: kept < whole)
     }
 
     // MARK: - Interfaces

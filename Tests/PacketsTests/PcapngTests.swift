@@ -104,12 +104,23 @@ import Testing
         #expect(throws: PcapError(code: .damaged, offset: first.bytes.count + 28)) { try read(bytes) }
     }
 
+    @Test("a packet of a link type that is not read is an empty frame, and the others are read") func links() throws {
+        var writer = Writer()
+        writer.section()
+        writer.interface(link: 147)
+        writer.interface()
+        for interface in [UInt32(0), 1, 0] { writer.enhanced([1, 2], interface: interface, ticks: 1_000_000) }
+        let records = try read(writer.bytes)
+        #expect(records.map(\.frame) == [[], [1, 2], []] && records.allSatisfy { $0.time.milliseconds == 1000 })
+    }
+
     @Test("what cannot be read is named, and where") func refusals() {
         var writer = Writer()
         writer.section()
         let start = writer.bytes.count
         writer.interface(link: 147)
         writer.enhanced([1], ticks: 0)
+        writer.enhanced([2], ticks: 0)
         #expect(throws: PcapError(code: .linkType(147), offset: start + 20)) { try read(writer.bytes) }
         writer = Writer()
         writer.section()
