@@ -124,3 +124,9 @@ struct RegistryPlace: Hashable {
             network: connection.network, address: connection.destination, port: connection.destinationPort)
     }
 }
+
+/// A name that means something at one place only: what is remembered by names is remembered by these.
+struct PlacedName: Hashable {
+    var place: RegistryPlace
+    var name: String
+}

@@ -142,16 +142,11 @@ extension Etcd {
 
 /// Directories of version 2 with a time to live: what is in them ends with them.
 struct EtcdDirectories {
-    private struct Key: Hashable {
-        var place: RegistryPlace
-        var key: String
-    }
-
     private static let deepest = 16
-    private var ttls = LeastRecent<Key, Int>(capacity: 1024)
+    private var ttls = LeastRecent<PlacedName, Int>(capacity: 1024)
 
     mutating func set(_ key: String, ttl: Int, in place: RegistryPlace) {
-        _ = ttls.set(Key(place: place, key: key), ttl)
+        _ = ttls.set(PlacedName(place: place, name: key), ttl)
     }
 
     /// Of the nearest one.
@@ -160,7 +155,7 @@ struct EtcdDirectories {
         for _ in 0..<Self.deepest {
             guard let slash = rest.lastIndex(of: "/"), slash > rest.startIndex else { return nil }
             rest = rest[..<slash]
-            if let ttl = ttls.find(Key(place: place, key: String(rest))) { return ttl }
+            if let ttl = ttls.find(PlacedName(place: place, name: String(rest))) { return ttl }
         }
         return nil
     }

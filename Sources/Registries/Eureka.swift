@@ -125,19 +125,15 @@ final class Eureka: HTTPDialect {
 
 /// What Eureka's requests refer back to. Bounded; what was unused for longest is forgotten.
 struct EurekaMemory {
-    private struct Name: Hashable {
-        var place: RegistryPlace
-        var name: String
-    }
     private struct Instance {
         var app: String?
         var id: String?
         var ttl: Int?
     }
 
-    private var instances = LeastRecent<Name, Instance>(capacity: Bounds.remembered)
-    private var apps = LeastRecent<Name, String>(capacity: Bounds.remembered)
-    private var vips = LeastRecent<Name, String>(capacity: Bounds.remembered)
+    private var instances = LeastRecent<PlacedName, Instance>(capacity: Bounds.remembered)
+    private var apps = LeastRecent<PlacedName, String>(capacity: Bounds.remembered)
+    private var vips = LeastRecent<PlacedName, String>(capacity: Bounds.remembered)
 
     /// By which the server knows an instance: ids need only be unique within their application.
     static func key(_ told: Advertisement) -> String? {
@@ -147,37 +143,37 @@ struct EurekaMemory {
 
     mutating func settled(_ told: Advertisement, in place: RegistryPlace) {
         guard let key = told.key, let id = told.id else { return }
-        let name = Name(place: place, name: key)
+        let name = PlacedName(place: place, name: key)
         switch told.op {
         case .register:
             _ = instances.set(name, Instance(app: told.service, id: id, ttl: told.ttlSeconds))
-            if let app = told.service { _ = apps.set(Name(place: place, name: id), app) }
+            if let app = told.service { _ = apps.set(PlacedName(place: place, name: id), app) }
         case .deregister:
             _ = instances.remove(name)
-            _ = apps.remove(Name(place: place, name: id))
+            _ = apps.remove(PlacedName(place: place, name: id))
         default: break
         }
     }
 
     mutating func learn(_ names: [String], of told: Advertisement, in place: RegistryPlace) {
         guard let app = told.service else { return }
-        for name in names { _ = vips.set(Name(place: place, name: name.lowercased()), app) }
+        for name in names { _ = vips.set(PlacedName(place: place, name: name.lowercased()), app) }
     }
 
     func holds(_ told: Advertisement, in place: RegistryPlace) -> Bool {
-        told.key.map { instances.peek(Name(place: place, name: $0)) != nil } ?? false
+        told.key.map { instances.peek(PlacedName(place: place, name: $0)) != nil } ?? false
     }
 
     /// In seconds, as its registration said.
     mutating func ttl(of told: Advertisement, in place: RegistryPlace) -> Int? {
-        told.key.flatMap { instances.find(Name(place: place, name: $0)) }?.ttl
+        told.key.flatMap { instances.find(PlacedName(place: place, name: $0)) }?.ttl
     }
 
     mutating func app(ofInstance id: String, in place: RegistryPlace) -> String? {
-        apps.find(Name(place: place, name: id))
+        apps.find(PlacedName(place: place, name: id))
     }
 
     mutating func app(ofVIP name: String, in place: RegistryPlace) -> String? {
-        vips.find(Name(place: place, name: name.lowercased()))
+        vips.find(PlacedName(place: place, name: name.lowercased()))
     }
 }

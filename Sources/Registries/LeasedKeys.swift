@@ -4,26 +4,18 @@ import Packets
 /// Which keys hang on which lease or session: its end names it alone. Bounded; the longest unused is forgotten, and a
 /// key whose registration is forgotten is still known to whoever was told of it.
 struct LeasedKeys {
-    private struct Key: Hashable {
-        var place: RegistryPlace
-        var key: String
-    }
-    private struct LeaseID: Hashable {
-        var place: RegistryPlace
-        var lease: String
-    }
     private struct Lease {
         var ttl: Int?
         var keys: Set<String> = []
     }
 
-    private var keys = LeastRecent<Key, [Advertisement]>(capacity: Bounds.remembered)
-    private var leases = LeastRecent<LeaseID, Lease>(capacity: Bounds.remembered)
+    private var keys = LeastRecent<PlacedName, [Advertisement]>(capacity: Bounds.remembered)
+    private var leases = LeastRecent<PlacedName, Lease>(capacity: Bounds.remembered)
 
     /// A lease was granted or renewed.
     mutating func granted(_ told: Advertisement, in place: RegistryPlace) {
         guard let lease = told.leaseId else { return }
-        let id = LeaseID(place: place, lease: lease)
+        let id = PlacedName(place: place, name: lease)
         if !leases.change(id, { $0.ttl = told.ttlSeconds ?? $0.ttl }) {
             _ = leases.set(id, Lease(ttl: told.ttlSeconds))
         }
@@ -31,7 +23,7 @@ struct LeasedKeys {
 
     /// In seconds.
     mutating func ttl(ofLease lease: String, in place: RegistryPlace) -> Int? {
-        leases.find(LeaseID(place: place, lease: lease))?.ttl
+        leases.find(PlacedName(place: place, name: lease))?.ttl
     }
 
     mutating func put(_ told: Advertisement, at key: String?, in place: RegistryPlace) {
@@ -50,30 +42,30 @@ struct LeasedKeys {
             kept.meta = nil
             return kept
         }
-        if let evicted = keys.set(Key(place: place, key: key), kept) { unbind(evicted.key, evicted.value) }
+        if let evicted = keys.set(PlacedName(place: place, name: key), kept) { unbind(evicted.key, evicted.value) }
         guard let lease = told.first?.leaseId else { return }
-        let id = LeaseID(place: place, lease: lease)
+        let id = PlacedName(place: place, name: lease)
         if !leases.change(id, { $0.keys.insert(key) }) { _ = leases.set(id, Lease(keys: [key])) }
     }
 
     mutating func deleted(_ key: String, in place: RegistryPlace) {
-        let id = Key(place: place, key: key)
+        let id = PlacedName(place: place, name: key)
         if let told = keys.remove(id) { unbind(id, told) }
     }
 
     func holds(lease: String, in place: RegistryPlace) -> Bool {
-        leases.peek(LeaseID(place: place, lease: lease))?.keys.isEmpty == false
+        leases.peek(PlacedName(place: place, name: lease))?.keys.isEmpty == false
     }
 
     /// What was registered on the lease.
     mutating func revoked(_ lease: String, in place: RegistryPlace) -> [Advertisement] {
-        guard let known = leases.remove(LeaseID(place: place, lease: lease)) else { return [] }
-        return known.keys.sorted().flatMap { keys.remove(Key(place: place, key: $0)) ?? [] }
+        guard let known = leases.remove(PlacedName(place: place, name: lease)) else { return [] }
+        return known.keys.sorted().flatMap { keys.remove(PlacedName(place: place, name: $0)) ?? [] }
     }
 
     /// Registrations at `key`, or in the half-open range to `end`; an `end` of one zero byte stands for all that follow.
     func keys(from key: String, to end: [UInt8], in place: RegistryPlace) -> [Advertisement] {
-        if end.isEmpty { return keys.peek(Key(place: place, key: key)) ?? [] }
+        if end.isEmpty { return keys.peek(PlacedName(place: place, name: key)) ?? [] }
         let first = Array(key.utf8)
         return keys(in: place) { bytes in
             !bytes.lexicographicallyPrecedes(first) && (end == [0] || bytes.lexicographicallyPrecedes(end))
@@ -87,13 +79,13 @@ struct LeasedKeys {
     }
 
     private func keys(in place: RegistryPlace, where matches: (String.UTF8View) -> Bool) -> [Advertisement] {
-        keys.keys.filter { $0.place == place && matches($0.key.utf8) }.sorted { $0.key < $1.key }
+        keys.keys.filter { $0.place == place && matches($0.name.utf8) }.sorted { $0.name < $1.name }
             .flatMap { keys.peek($0) ?? [] }
     }
 
-    private mutating func unbind(_ id: Key, _ told: [Advertisement]) {
+    private mutating func unbind(_ id: PlacedName, _ told: [Advertisement]) {
         guard let lease = told.first?.leaseId else { return }
-        _ = leases.change(LeaseID(place: id.place, lease: lease)) { $0.keys.remove(id.key) }
+        _ = leases.change(PlacedName(place: id.place, name: lease)) { $0.keys.remove(id.name) }
     }
 }
 

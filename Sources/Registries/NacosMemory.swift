@@ -4,21 +4,16 @@ import Packets
 /// How long an instance of Nacos may be silent: said at its registration, not with its beats. Bounded; the longest
 /// unused is forgotten, and its beats then renew it for what is the default.
 struct NacosMemory {
-    private struct Key: Hashable {
-        var place: RegistryPlace
-        var key: String
-    }
-
     /// After this without a beat it is not healthy any more; after twice that it is deleted.
     static let defaultTTL = 15
 
-    private var silences = LeastRecent<Key, Int?>(capacity: Bounds.remembered)
+    private var silences = LeastRecent<PlacedName, Int?>(capacity: Bounds.remembered)
 
     /// Gives what is told its key, and to a registration or a beat the time that it may be silent from then on.
     mutating func settled(_ told: inout Advertisement, in place: RegistryPlace) {
         guard let key = Self.key(told) else { return }
         told.key = key
-        let id = Key(place: place, key: key)
+        let id = PlacedName(place: place, name: key)
         switch told.op {
         case .register, .heartbeat:
             // A persistent instance has no beats: the server looks after it.

@@ -4,31 +4,27 @@ import Packets
 /// Deletions and single bindings name keys alone: which service they belong to, and where it was. Bounded; what was
 /// unused for longest is forgotten.
 struct UDDIMemory {
-    private struct Key: Hashable {
-        var place: RegistryPlace
-        var key: String
-    }
     private struct Service {
         var name: String?
         var bindings: Set<String> = []
     }
 
-    private var services = LeastRecent<Key, Service>(capacity: Bounds.remembered)
-    private var bindings = LeastRecent<Key, Advertisement>(capacity: Bounds.remembered)
+    private var services = LeastRecent<PlacedName, Service>(capacity: Bounds.remembered)
+    private var bindings = LeastRecent<PlacedName, Advertisement>(capacity: Bounds.remembered)
 
     /// What a service is called.
     mutating func learn(_ service: UDDIService, in place: RegistryPlace) {
         guard let key = service.key, let name = service.name else { return }
-        let id = Key(place: place, key: key)
+        let id = PlacedName(place: place, name: key)
         if !services.change(id, { $0.name = name }) { _ = services.set(id, Service(name: name)) }
     }
 
     mutating func name(_ told: inout Advertisement, in place: RegistryPlace) {
         guard told.service == nil else { return }
         if told.serviceId == nil, let id = told.id {
-            told.serviceId = bindings.find(Key(place: place, key: id))?.serviceId
+            told.serviceId = bindings.find(PlacedName(place: place, name: id))?.serviceId
         }
-        told.service = told.serviceId.flatMap { services.find(Key(place: place, key: $0)) }?.name
+        told.service = told.serviceId.flatMap { services.find(PlacedName(place: place, name: $0)) }?.name
     }
 
     /// Keeps a service's bindings.
@@ -37,7 +33,7 @@ struct UDDIMemory {
     mutating func saved(
         _ service: String, _ told: [Advertisement], isWhole: Bool, in place: RegistryPlace
     ) -> [Advertisement] {
-        let id = Key(place: place, key: service)
+        let id = PlacedName(place: place, name: service)
         var known = services.find(id) ?? Service()
         known.name = told.lazy.compactMap(\.service).first ?? known.name
         let new = Set(told.compactMap(\.id))
@@ -48,37 +44,37 @@ struct UDDIMemory {
                 continue
             }
             known.bindings.insert(key)
-            _ = bindings.set(Key(place: place, key: key), one)
+            _ = bindings.set(PlacedName(place: place, name: key), one)
         }
         _ = services.set(id, known)
         return gone.compactMap { key in
-            bindings.remove(Key(place: place, key: key)).map { Self.end(of: $0, accepted: told.first?.accepted) }
+            bindings.remove(PlacedName(place: place, name: key)).map { Self.end(of: $0, accepted: told.first?.accepted) }
         }
     }
 
     /// A deletion, with what is known of what it names: a binding, or a service with all of its own.
     mutating func ended(_ told: Advertisement, in place: RegistryPlace) -> [Advertisement] {
         if let binding = told.id {
-            let key = Key(place: place, key: binding)
+            let key = PlacedName(place: place, name: binding)
             guard let known = bindings.peek(key) else { return [told] }
             if told.accepted != false {
                 _ = bindings.remove(key)
-                _ = services.change(Key(place: place, key: known.serviceId ?? "")) { $0.bindings.remove(binding) }
+                _ = services.change(PlacedName(place: place, name: known.serviceId ?? "")) { $0.bindings.remove(binding) }
             }
             return [Self.end(of: known, accepted: told.accepted)]
         }
         guard let service = told.serviceId else { return [] }
-        let id = Key(place: place, key: service)
+        let id = PlacedName(place: place, name: service)
         var whole = told
         whole.id = service
         whole.service = services.peek(id)?.name
         let held = services.peek(id)?.bindings.sorted() ?? []
         let ended = held.compactMap { key in
-            bindings.peek(Key(place: place, key: key)).map { Self.end(of: $0, accepted: told.accepted) }
+            bindings.peek(PlacedName(place: place, name: key)).map { Self.end(of: $0, accepted: told.accepted) }
         }
         if told.accepted != false {
             _ = services.remove(id)
-            for key in held { _ = bindings.remove(Key(place: place, key: key)) }
+            for key in held { _ = bindings.remove(PlacedName(place: place, name: key)) }
         }
         return ended.isEmpty ? [whole] : ended
     }

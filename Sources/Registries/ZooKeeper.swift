@@ -11,9 +11,9 @@ final class ZooKeeper: StreamDialect {
     private var nodes = LeasedKeys()
     private var sessions = LeastRecent<SessionKey, Session>(capacity: Bounds.remembered)
     /// Below which nodes instances of a service were registered.
-    private var services = LeastRecent<NodeKey, String>(capacity: Bounds.remembered)
+    private var services = LeastRecent<PlacedName, String>(capacity: Bounds.remembered)
     /// Nodes that were seen to be created and are no services.
-    private var others = LeastRecent<NodeKey, Bool>(capacity: 4096)
+    private var others = LeastRecent<PlacedName, Bool>(capacity: 4096)
 
     /// A session may move between the servers of an ensemble: what hangs on it is kept where it was first seen.
     struct Session {
@@ -34,11 +34,6 @@ final class ZooKeeper: StreamDialect {
     private struct SessionKey: Hashable {
         var network: NetworkID
         var number: Int64
-    }
-
-    private struct NodeKey: Hashable {
-        var place: RegistryPlace
-        var path: String
     }
 
     static func recognizes(_ bytes: ArraySlice<UInt8>, isStart: Bool) -> Recognition {
@@ -90,16 +85,16 @@ final class ZooKeeper: StreamDialect {
     func created(_ told: Advertisement, at path: String, in place: RegistryPlace) {
         nodes.put(told, at: path, in: place)
         guard let service = told.service, let parent = Self.parent(of: path) else { return }
-        _ = services.set(NodeKey(place: place, path: parent), service)
+        _ = services.set(PlacedName(place: place, name: parent), service)
     }
 
     func createdOther(_ path: String, in place: RegistryPlace) {
-        _ = others.set(NodeKey(place: place, path: path), true)
+        _ = others.set(PlacedName(place: place, name: path), true)
     }
 
     func deleted(_ path: String, in place: RegistryPlace) {
         nodes.deleted(path, in: place)
-        others.remove(NodeKey(place: place, path: path))
+        others.remove(PlacedName(place: place, name: path))
     }
 
     func known(_ path: String, in place: RegistryPlace) -> Advertisement? {
@@ -109,7 +104,7 @@ final class ZooKeeper: StreamDialect {
     /// What the deletion of a node withdraws; nil where it was none, or nobody knows.
     func withdrawn(_ path: String, in place: RegistryPlace) -> Advertisement? {
         if let known = known(path, in: place) { return known.withdrawn }
-        guard others.peek(NodeKey(place: place, path: path)) == nil else { return nil }
+        guard others.peek(PlacedName(place: place, name: path)) == nil else { return nil }
         return ZooKeeperNodes.withdrawn(path: path)
     }
 
@@ -120,7 +115,7 @@ final class ZooKeeper: StreamDialect {
         let around = look.isParent ? look.path : Self.parent(of: look.path)
         if let known = known(look.path, in: place) {
             told.service = known.service
-        } else if let service = around.flatMap({ services.peek(NodeKey(place: place, path: $0)) }) {
+        } else if let service = around.flatMap({ services.peek(PlacedName(place: place, name: $0)) }) {
             told.service = service
         } else if let name = ZooKeeperNodes.looked(path: look.path, isParent: look.isParent) {
             told.service = name.service
