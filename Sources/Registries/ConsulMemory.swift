@@ -29,8 +29,8 @@ struct ConsulMemory {
         var key: String?
     }
 
-    private var checks = LeastRecent<Name, Check>(capacity: Bounds.remembered)
-    private var companions = LeastRecent<Name, [Companion]>(capacity: Bounds.remembered)
+    private var checks = SharedMemory<Name, RegistryPlace.Holder, Check>(capacity: Bounds.remembered)
+    private var companions = SharedMemory<Name, RegistryPlace.Holder, [Companion]>(capacity: Bounds.remembered)
 
     mutating func check(_ id: String, _ scope: Consul.Scope, in place: RegistryPlace) -> Check? {
         checks.find(Name(id, scope, place))
@@ -60,7 +60,7 @@ struct ConsulMemory {
         if ttl == 0 {
             _ = checks.remove(name)
         } else if checks.peek(name) == nil || told.serviceId != nil {
-            _ = checks.set(name, Check(service: told.serviceId, ttl: ttl))
+            _ = checks.set(name, Check(service: told.serviceId, ttl: ttl), of: place.holder)
         }
     }
 
@@ -74,7 +74,7 @@ struct ConsulMemory {
         let name = Name(id, Consul.Scope(of: registration), place)
         let new = told.filter { $0.op == .register && $0.serviceId == id }.map { Companion(id: $0.id, key: $0.key) }
         let old = (new.isEmpty ? companions.remove(name) : companions.find(name)) ?? []
-        if !new.isEmpty { _ = companions.set(name, new) }
+        if !new.isEmpty { _ = companions.set(name, new, of: place.holder) }
         return old.filter { $0.key != nil && !new.contains($0) }.map { Self.end(of: $0, with: registration) }
     }
 

@@ -24,7 +24,7 @@ struct DNSZones {
 
     private static let mostRecords = 64
     private static let mostLeading = 64
-    private var entries = LeastRecent<Owner, Entry>(capacity: 8192)
+    private var entries = SharedMemory<Owner, RegistryPlace.Holder, Entry>(capacity: 8192)
     /// What is not settled yet: a registry may refuse it, and copying all entries for that would cost too much.
     private(set) var draft: [Owner: Entry] = [:]
 
@@ -80,7 +80,7 @@ struct DNSZones {
             if entry.held.isEmpty && entry.leadsHere.isEmpty {
                 entries.remove(owner)
             } else {
-                _ = entries.set(owner, entry)
+                _ = entries.set(owner, entry, of: owner.registry.holder)
             }
         }
     }

@@ -111,17 +111,38 @@ struct RegistryPlace: Hashable {
     var network: NetworkID
     var address: IPAddress
     var port: UInt16
+    /// Whoever speaks there; the place is the same for all.
+    var guest: IPAddress?
 
-    init(network: NetworkID, address: IPAddress, port: UInt16) {
+    /// In whose share it is remembered.
+    struct Holder: Hashable {
+        var network: NetworkID
+        var guest: IPAddress?
+    }
+    var holder: Holder { Holder(network: network, guest: guest) }
+
+    init(network: NetworkID, address: IPAddress, port: UInt16, guest: IPAddress? = nil) {
         self.network = network
         self.address = address
         self.port = port
+        self.guest = guest
     }
 
     /// Where a guest's connection leads to.
     init(of connection: FiveTuple) {
         self.init(
-            network: connection.network, address: connection.destination, port: connection.destinationPort)
+            network: connection.network, address: connection.destination, port: connection.destinationPort,
+            guest: connection.source)
+    }
+
+    static func == (a: Self, b: Self) -> Bool {
+        a.network == b.network && a.address == b.address && a.port == b.port
+    }
+
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(network)
+        hasher.combine(address)
+        hasher.combine(port)
     }
 }
 

@@ -181,8 +181,8 @@ public struct Ear: ~Copyable {
         let fromGuest = posts.at(ip.destination, udp.destinationPort)?.datagrams.isEmpty == false
         let place =
             fromGuest
-            ? RegistryPlace(network: network, address: ip.destination, port: udp.destinationPort)
-            : RegistryPlace(network: network, address: ip.source, port: udp.sourcePort)
+            ? RegistryPlace(network: network, address: ip.destination, port: udp.destinationPort, guest: ip.source)
+            : RegistryPlace(network: network, address: ip.source, port: udp.sourcePort, guest: ip.destination)
         guard let allowed = posts.at(place.address, place.port), !allowed.datagrams.isEmpty else { return nil }
         let datagram = Datagram(
             bytes: ArraySlice(payload), guest: fromGuest ? ip.source : ip.destination,

@@ -143,10 +143,10 @@ extension Etcd {
 /// Directories of version 2 with a time to live: what is in them ends with them.
 struct EtcdDirectories {
     private static let deepest = 16
-    private var ttls = LeastRecent<PlacedName, Int>(capacity: 1024)
+    private var ttls = SharedMemory<PlacedName, RegistryPlace.Holder, Int>(capacity: 1024)
 
     mutating func set(_ key: String, ttl: Int, in place: RegistryPlace) {
-        _ = ttls.set(PlacedName(place: place, name: key), ttl)
+        _ = ttls.set(PlacedName(place: place, name: key), ttl, of: place.holder)
     }
 
     /// Of the nearest one.

@@ -131,9 +131,9 @@ struct EurekaMemory {
         var ttl: Int?
     }
 
-    private var instances = LeastRecent<PlacedName, Instance>(capacity: Bounds.remembered)
-    private var apps = LeastRecent<PlacedName, String>(capacity: Bounds.remembered)
-    private var vips = LeastRecent<PlacedName, String>(capacity: Bounds.remembered)
+    private var instances = SharedMemory<PlacedName, RegistryPlace.Holder, Instance>(capacity: Bounds.remembered)
+    private var apps = SharedMemory<PlacedName, RegistryPlace.Holder, String>(capacity: Bounds.remembered)
+    private var vips = SharedMemory<PlacedName, RegistryPlace.Holder, String>(capacity: Bounds.remembered)
 
     /// By which the server knows an instance: ids need only be unique within their application.
     static func key(_ told: Advertisement) -> String? {
@@ -146,8 +146,8 @@ struct EurekaMemory {
         let name = PlacedName(place: place, name: key)
         switch told.op {
         case .register:
-            _ = instances.set(name, Instance(app: told.service, id: id, ttl: told.ttlSeconds))
-            if let app = told.service { _ = apps.set(PlacedName(place: place, name: id), app) }
+            _ = instances.set(name, Instance(app: told.service, id: id, ttl: told.ttlSeconds), of: place.holder)
+            if let app = told.service { _ = apps.set(PlacedName(place: place, name: id), app, of: place.holder) }
         case .deregister:
             _ = instances.remove(name)
             _ = apps.remove(PlacedName(place: place, name: id))
@@ -157,7 +157,7 @@ struct EurekaMemory {
 
     mutating func learn(_ names: [String], of told: Advertisement, in place: RegistryPlace) {
         guard let app = told.service else { return }
-        for name in names { _ = vips.set(PlacedName(place: place, name: name.lowercased()), app) }
+        for name in names { _ = vips.set(PlacedName(place: place, name: name.lowercased()), app, of: place.holder) }
     }
 
     func holds(_ told: Advertisement, in place: RegistryPlace) -> Bool {

@@ -9,15 +9,15 @@ struct LeasedKeys {
         var keys: Set<String> = []
     }
 
-    private var keys = LeastRecent<PlacedName, [Advertisement]>(capacity: Bounds.remembered)
-    private var leases = LeastRecent<PlacedName, Lease>(capacity: Bounds.remembered)
+    private var keys = SharedMemory<PlacedName, RegistryPlace.Holder, [Advertisement]>(capacity: Bounds.remembered)
+    private var leases = SharedMemory<PlacedName, RegistryPlace.Holder, Lease>(capacity: Bounds.remembered)
 
     /// A lease was granted or renewed.
     mutating func granted(_ told: Advertisement, in place: RegistryPlace) {
         guard let lease = told.leaseId else { return }
         let id = PlacedName(place: place, name: lease)
         if !leases.change(id, { $0.ttl = told.ttlSeconds ?? $0.ttl }) {
-            _ = leases.set(id, Lease(ttl: told.ttlSeconds))
+            _ = leases.set(id, Lease(ttl: told.ttlSeconds), of: place.holder)
         }
     }
 
@@ -42,10 +42,12 @@ struct LeasedKeys {
             kept.meta = nil
             return kept
         }
-        if let evicted = keys.set(PlacedName(place: place, name: key), kept) { unbind(evicted.key, evicted.value) }
+        if let evicted = keys.set(PlacedName(place: place, name: key), kept, of: place.holder) {
+            unbind(evicted.key, evicted.value)
+        }
         guard let lease = told.first?.leaseId else { return }
         let id = PlacedName(place: place, name: lease)
-        if !leases.change(id, { $0.keys.insert(key) }) { _ = leases.set(id, Lease(keys: [key])) }
+        if !leases.change(id, { $0.keys.insert(key) }) { _ = leases.set(id, Lease(keys: [key]), of: place.holder) }
     }
 
     mutating func deleted(_ key: String, in place: RegistryPlace) {

@@ -39,8 +39,8 @@ struct MulticastHosts {
     /// A record that says "flush" leaves standing what came this shortly before (RFC 6762, 10.2).
     private static let flushDelay = Duration.seconds(1)
 
-    private var hosts = LeastRecent<Key, Host>(capacity: 8192)
-    private var instances = LeastRecent<Key, Instance>(capacity: 8192)
+    private var hosts = SharedMemory<Key, Sender, Host>(capacity: 8192)
+    private var instances = SharedMemory<Key, Sender, Instance>(capacity: 8192)
 
     /// Records of one message that says what is.
     ///
@@ -177,7 +177,9 @@ struct MulticastHosts {
     }
 
     private mutating func keep(_ instance: Instance, _ key: Key) {
-        guard let evicted = instances.set(key, instance), let target = evicted.value.target else { return }
+        guard let evicted = instances.set(key, instance, of: key.sender), let target = evicted.value.target else {
+            return
+        }
         unlink(evicted.key, from: target.host)
     }
 
@@ -185,7 +187,7 @@ struct MulticastHosts {
         if host.addresses.isEmpty && host.instances.isEmpty {
             hosts.remove(key)
         } else {
-            _ = hosts.set(key, host)
+            _ = hosts.set(key, host, of: key.sender)
         }
     }
 

@@ -10,7 +10,7 @@ final class NATS: StreamDialect {
 
     var unreadable = 0
     /// A client that comes back may be heard before the end of its former connection is.
-    private var owners = LeastRecent<Owned, FiveTuple>(capacity: Bounds.remembered)
+    private var owners = SharedMemory<Owned, RegistryPlace.Holder, FiveTuple>(capacity: Bounds.remembered)
 
     struct Instance: Hashable {
         var service: String
@@ -33,7 +33,8 @@ final class NATS: StreamDialect {
     func reader(of connection: FiveTuple) -> any StreamReader { NATSReader(connection, self) }
 
     func registered(_ instance: Instance, by connection: FiveTuple) {
-        _ = owners.set(Owned(network: connection.network, instance: instance), connection)
+        let owned = Owned(network: connection.network, instance: instance)
+        _ = owners.set(owned, connection, of: RegistryPlace(of: connection).holder)
     }
 
     /// - Returns: false where another connection has registered it since.

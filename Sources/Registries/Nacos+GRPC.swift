@@ -157,7 +157,7 @@ extension Nacos: GRPCDialect {
 /// Which ephemeral instances hang on which connection. Bounded; of the longest unused connection they are forgotten.
 struct NacosConnections {
     private static let mostInstances = 1024
-    private var connections = LeastRecent<FiveTuple, [String: Advertisement]>(capacity: 4096)
+    private var connections = SharedMemory<FiveTuple, RegistryPlace.Holder, [String: Advertisement]>(capacity: 4096)
 
     /// In the order of their keys.
     func of(_ connection: FiveTuple) -> [Advertisement] {
@@ -168,7 +168,9 @@ struct NacosConnections {
         guard let key = told.key else { return }
         var kept = told
         kept.meta = nil
-        if connections.find(connection) == nil { _ = connections.set(connection, [:]) }
+        if connections.find(connection) == nil {
+            _ = connections.set(connection, [:], of: RegistryPlace(of: connection).holder)
+        }
         _ = connections.change(connection) { instances in
             if instances.count < Self.mostInstances || instances[key] != nil { instances[key] = kept }
         }

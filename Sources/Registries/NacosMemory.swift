@@ -7,7 +7,7 @@ struct NacosMemory {
     /// After this without a beat it is not healthy any more; after twice that it is deleted.
     static let defaultTTL = 15
 
-    private var silences = LeastRecent<PlacedName, Int?>(capacity: Bounds.remembered)
+    private var silences = SharedMemory<PlacedName, RegistryPlace.Holder, Int?>(capacity: Bounds.remembered)
 
     /// Gives what is told its key, and to a registration or a beat the time that it may be silent from then on.
     mutating func settled(_ told: inout Advertisement, in place: RegistryPlace) {
@@ -24,7 +24,7 @@ struct NacosMemory {
                 told.ttlSeconds = known
             }
             if told.ttlSeconds == nil { told.ttlDefaultSeconds = Self.defaultTTL }
-            if told.accepted != false { _ = silences.set(id, told.ttlSeconds) }
+            if told.accepted != false { _ = silences.set(id, told.ttlSeconds, of: place.holder) }
         case .deregister: if told.accepted != false { _ = silences.remove(id) }
         default: break
         }

@@ -9,14 +9,14 @@ struct UDDIMemory {
         var bindings: Set<String> = []
     }
 
-    private var services = LeastRecent<PlacedName, Service>(capacity: Bounds.remembered)
-    private var bindings = LeastRecent<PlacedName, Advertisement>(capacity: Bounds.remembered)
+    private var services = SharedMemory<PlacedName, RegistryPlace.Holder, Service>(capacity: Bounds.remembered)
+    private var bindings = SharedMemory<PlacedName, RegistryPlace.Holder, Advertisement>(capacity: Bounds.remembered)
 
     /// What a service is called.
     mutating func learn(_ service: UDDIService, in place: RegistryPlace) {
         guard let key = service.key, let name = service.name else { return }
         let id = PlacedName(place: place, name: key)
-        if !services.change(id, { $0.name = name }) { _ = services.set(id, Service(name: name)) }
+        if !services.change(id, { $0.name = name }) { _ = services.set(id, Service(name: name), of: place.holder) }
     }
 
     mutating func name(_ told: inout Advertisement, in place: RegistryPlace) {
@@ -44,11 +44,13 @@ struct UDDIMemory {
                 continue
             }
             known.bindings.insert(key)
-            _ = bindings.set(PlacedName(place: place, name: key), one)
+            _ = bindings.set(PlacedName(place: place, name: key), one, of: place.holder)
         }
-        _ = services.set(id, known)
+        _ = services.set(id, known, of: place.holder)
         return gone.compactMap { key in
-            bindings.remove(PlacedName(place: place, name: key)).map { Self.end(of: $0, accepted: told.first?.accepted) }
+            bindings.remove(PlacedName(place: place, name: key)).map {
+                Self.end(of: $0, accepted: told.first?.accepted)
+            }
         }
     }
 
@@ -59,7 +61,8 @@ struct UDDIMemory {
             guard let known = bindings.peek(key) else { return [told] }
             if told.accepted != false {
                 _ = bindings.remove(key)
-                _ = services.change(PlacedName(place: place, name: known.serviceId ?? "")) { $0.bindings.remove(binding) }
+                let service = PlacedName(place: place, name: known.serviceId ?? "")
+                _ = services.change(service) { $0.bindings.remove(binding) }
             }
             return [Self.end(of: known, accepted: told.accepted)]
         }

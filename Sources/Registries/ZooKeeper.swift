@@ -9,11 +9,11 @@ final class ZooKeeper: StreamDialect {
 
     var unreadable = 0
     private var nodes = LeasedKeys()
-    private var sessions = LeastRecent<SessionKey, Session>(capacity: Bounds.remembered)
+    private var sessions = SharedMemory<SessionKey, RegistryPlace.Holder, Session>(capacity: Bounds.remembered)
     /// Below which nodes instances of a service were registered.
-    private var services = LeastRecent<PlacedName, String>(capacity: Bounds.remembered)
+    private var services = SharedMemory<PlacedName, RegistryPlace.Holder, String>(capacity: Bounds.remembered)
     /// Nodes that were seen to be created and are no services.
-    private var others = LeastRecent<PlacedName, Bool>(capacity: 4096)
+    private var others = SharedMemory<PlacedName, RegistryPlace.Holder, Bool>(capacity: 4096)
 
     /// A session may move between the servers of an ensemble: what hangs on it is kept where it was first seen.
     struct Session {
@@ -56,7 +56,7 @@ final class ZooKeeper: StreamDialect {
             ?? Session(number: number, place: place, guest: guest, isWhole: isNew)
         session.guest = guest
         session.timeoutMilliseconds = timeout ?? session.timeoutMilliseconds
-        _ = sessions.set(key, session)
+        _ = sessions.set(key, session, of: place.holder)
         return session
     }
 
@@ -85,11 +85,11 @@ final class ZooKeeper: StreamDialect {
     func created(_ told: Advertisement, at path: String, in place: RegistryPlace) {
         nodes.put(told, at: path, in: place)
         guard let service = told.service, let parent = Self.parent(of: path) else { return }
-        _ = services.set(PlacedName(place: place, name: parent), service)
+        _ = services.set(PlacedName(place: place, name: parent), service, of: place.holder)
     }
 
     func createdOther(_ path: String, in place: RegistryPlace) {
-        _ = others.set(PlacedName(place: place, name: path), true)
+        _ = others.set(PlacedName(place: place, name: path), true, of: place.holder)
     }
 
     func deleted(_ path: String, in place: RegistryPlace) {
