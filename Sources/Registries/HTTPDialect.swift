@@ -8,11 +8,18 @@ protocol HTTPDialect: Dialect {
     /// Does this path belong to the registry's API, whatever it does?
     func knows(path: ArraySlice<String>) -> Bool
 
+    /// Nobody knows the path of this request, whose body has not come yet: is it perhaps one of this dialect's?
+    func mayKnow(_ head: HTTPRequest) -> Bool
+
     /// What the request asks for; nil where it is nothing that is advertised, or cannot be read.
     func asked(_ request: HTTPRequest, of registry: RegistryPlace) -> Asked?
 
     /// What came of it. `answer` is nil where none was seen: then every `accepted` stays nil.
     func settled(_ asked: Asked, by answer: HTTPAnswer?, of registry: RegistryPlace) -> [Advertisement]
+}
+
+extension HTTPDialect {
+    func mayKnow(_ head: HTTPRequest) -> Bool { false }
 }
 
 /// Advertisements that wait for their answer.

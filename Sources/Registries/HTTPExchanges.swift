@@ -113,8 +113,8 @@ final class HTTPExchanges {
         hasHead = true
         body = []
         bodyIsCut = false
-        let path = HTTPRequest(method: "", target: head.uri, headers: [:]).path[...]
-        let dialect = dialects.first { $0.knows(path: path) }
+        let request = request(head, body: nil)
+        let dialect = dialects.first { $0.knows(path: request.path[...]) } ?? dialects.first { $0.mayKnow(request) }
         isFamiliar = isFamiliar || dialect != nil
         pending.append(Exchange(origin: origin, dialect: dialect, deadline: origin.time + limits.answerTimeout))
         if !isDeaf { answerDecoder.write(data: .head(head)) }
@@ -138,7 +138,9 @@ final class HTTPExchanges {
         }
         messages += 1
         guard let head, let index = pending.indices.last else { return }
-        pending[index].asked = pending[index].dialect?.asked(request(head), of: place)
+        let plain =
+            bodyIsCut ? nil : ContentCoding.plain(body, encoded: head.headers.coding, atMost: limits.bodyBytes)
+        pending[index].asked = pending[index].dialect?.asked(request(head, body: plain), of: place)
         pending[index].isWhole = true
         pending[index].deadline = now + limits.answerTimeout
         pending[index].bytes = pending[index].asked == nil ? 0 : min(requestBytes, limits.bodyBytes)
@@ -150,12 +152,11 @@ final class HTTPExchanges {
         }
     }
 
-    private func request(_ head: HTTPRequestHead) -> HTTPRequest {
+    private func request(_ head: HTTPRequestHead, body: [UInt8]?) -> HTTPRequest {
         let names = head.headers.map { ($0.name.lowercased(), $0.value) }
-        let plain = ContentCoding.plain(body, encoded: head.headers.coding, atMost: limits.bodyBytes)
         return HTTPRequest(
             method: head.method.rawValue, target: head.uri,
-            headers: Dictionary(names, uniquingKeysWith: { first, _ in first }), body: bodyIsCut ? nil : plain)
+            headers: Dictionary(names, uniquingKeysWith: { first, _ in first }), body: body)
     }
 
     // MARK: - Answers

@@ -20,6 +20,12 @@ final class UDDI: HTTPDialect {
         }
     }
 
+    /// SOAP at any other path: what it is about stands in the body.
+    func mayKnow(_ head: HTTPRequest) -> Bool {
+        head.method == "POST"
+            && (head.headers["soapaction"] != nil || head.headers["content-type"]?.lowercased().contains("xml") == true)
+    }
+
     func asked(_ request: HTTPRequest, of registry: RegistryPlace) -> Asked? {
         guard request.method == "POST", let body = request.body, Self.mayBe(body) else { return nil }
         guard let message = Markup(body)?.soapBody else {
@@ -94,7 +100,7 @@ final class UDDI: HTTPDialect {
 
     func settled(_ asked: Asked, by answer: HTTPAnswer?, of registry: RegistryPlace) -> [Advertisement] {
         let message = answer?.body.flatMap { Markup($0) }?.soapBody
-        let accepted = answer.map { $0.agrees && message?.isRefusal != true }
+        let accepted = answer.flatMap { Self.agrees($0, message) }
         let answered = message.map(Self.services) ?? []
         for service in answered { memory.learn(service, in: registry) }
         let saved = answered.flatMap(Self.registrations)
@@ -120,6 +126,12 @@ final class UDDI: HTTPDialect {
             told += memory.saved(service, told.filter { $0.serviceId == service }, isWhole: isWhole, in: registry)
         }
         return told
+    }
+
+    /// Nil where it agrees but is none of UDDI's: a page from whoever stands before the registry is not its word.
+    private static func agrees(_ answer: HTTPAnswer, _ message: Markup?) -> Bool? {
+        guard answer.agrees, message?.isRefusal != true else { return false }
+        return message != nil && answer.body.map(mayBe) == true ? true : nil
     }
 
     /// What an answer says of services, wherever in it.

@@ -166,8 +166,38 @@ import Testing
             Self.soap("<u:save_service xmlns:u=\"urn:uddi-org:api_v3\">\(content)</u:save_service>"),
             Self.v2("save_business", business),
         ]
-        let heard = messages.flatMap { UDDI().hear([Exchange("POST", Self.path, $0)]) }
+        let heard = messages.flatMap { UDDI().hear([Exchange("POST", Self.path, $0, answer: Self.done)]) }
         #expect(heard.map(\.summary) == Array(repeating: "register Q b 10.0.0.1:80 true", count: 3))
+    }
+
+    @Test(
+        "an answer that is none of UDDI's agrees to nothing, whatever its status",
+        arguments: [
+            ("<html><body>Welcome</body></html>", 200, nil), ("", 200, nil), ("{}", 200, nil), (nil, 200, nil),
+            (soap("<other/>"), 200, nil), (done, 200, true), (refused, 200, false), ("<html/>", 502, false),
+        ] as [(String?, Int, Bool?)])
+    func answers(body: String?, status: Int, accepted: Bool?) {
+        let message = Self.v2("save_service", Self.service("s", "Q", Self.binding("b", "http://10.0.0.1/")))
+        let heard = UDDI().hear([Exchange("POST", Self.path, message, status: status, answer: body)])
+        #expect(heard.map(\.accepted) == [accepted])
+    }
+
+    @Test(
+        "at a path of the registry's own, SOAP is known by what stands in it",
+        arguments: [
+            (["SOAPAction: \"\""], true), (["Content-Type: text/xml; charset=utf-8"], true), ([], false),
+        ] as [([String], Bool)])
+    func paths(headers: [String], isHeard: Bool) {
+        var wire = Wire(registryPort: 8080)
+        wire.open()
+        let message = Self.v2("find_service", "<name>Quote</name>")
+        for body in [message, Self.soap("<getQuote xmlns=\"urn:other\"/>")] {
+            wire.ask(HTTP.request("POST", "/RegistryService", body, headers: headers))
+            wire.answer(HTTP.answer(200, Self.v2("serviceList", "<serviceInfos/>")))
+        }
+        var listening = Listening()
+        let heard = listening.hear(wire.frames)
+        #expect(heard.map(\.summary) == (isHeard ? ["discover Quote true"] : []))
     }
 
     @Test(
@@ -178,7 +208,7 @@ import Testing
         ])
     func nowhere(url: String) {
         let message = Self.v2("save_service", Self.service("s", "Q", Self.binding("b", url)))
-        let heard = UDDI().hear([Exchange("POST", Self.path, message)])
+        let heard = UDDI().hear([Exchange("POST", Self.path, message, answer: Self.done)])
         #expect(heard.map(\.summary) == ["register Q b true"] && heard.first?.port == nil)
     }
 
