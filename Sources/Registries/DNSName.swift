@@ -64,8 +64,12 @@ struct DNSName: Hashable, Comparable {
 
     var isRoot: Bool { wire.count == 1 }
 
-    /// `in-addr.arpa`, `ip6.arpa` and what else serves the Internet's own ends (RFC 3172).
-    var isInfrastructure: Bool { labels.last?.map(Self.folded) == Array("arpa".utf8) }
+    /// `in-addr.arpa`, `ip6.arpa` and what else serves the Internet's own ends (RFC 3172), the root's own servers, and
+    /// the host itself (RFC 6761, 6.3).
+    var isInfrastructure: Bool {
+        let ends = labels.suffix(2).map { String(decoding: $0.map(Self.folded), as: UTF8.self) }
+        return ends.last == "arpa" || ends.last == "localhost" || ends == ["root-servers", "net"]
+    }
 
     // A length byte is at most 63, below the letters: folding the whole is folding its labels.
     static func == (a: Self, b: Self) -> Bool {

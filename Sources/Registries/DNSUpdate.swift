@@ -8,7 +8,7 @@ extension DNSZones {
     ///
     /// - Parameter accepted: what its answer says; nil where none was seen.
     mutating func update(_ message: DNSMessage, accepted: Bool?, in registry: RegistryPlace) -> [Advertisement] {
-        let (told, draft) = effect(of: message, in: registry)
+        let (told, draft) = effect(of: message, isRefused: accepted == false, in: registry)
         // A refusal changes nothing, whatever it was about.
         if accepted != false { settle(draft) }
         return told.map { advertisement in
@@ -19,12 +19,12 @@ extension DNSZones {
     }
 
     private func effect(
-        of message: DNSMessage, in registry: RegistryPlace
+        of message: DNSMessage, isRefused: Bool, in registry: RegistryPlace
     ) -> (told: [Advertisement], draft: [Owner: Entry]) {
         var after = self
         var change = Change(message: message, registry: registry)
         for record in message.authority { change.apply(record, to: &after) }
-        return (change.tell(before: self, after: after), after.draft)
+        return (change.tell(before: self, after: after, isRefused: isRefused), after.draft)
     }
 }
 
@@ -132,7 +132,7 @@ private struct Change {
 
 extension Change {
     /// Deletions, then registrations, then the services whose hosts have moved.
-    fileprivate func tell(before: DNSZones, after: DNSZones) -> [Advertisement] {
+    fileprivate func tell(before: DNSZones, after: DNSZones, isRefused: Bool) -> [Advertisement] {
         let added = added.values
         let kept = Set(added.map(\.key))
         var told = removed.filter { !kept.contains($0.key) && $0.record.isPlace }
@@ -148,7 +148,8 @@ extension Change {
             if replaces { registration.update = true }
             return registration
         }
-        return told + moved(except: kept, before, after)
+        // Nobody asked for these: where the registry refuses nothing has moved.
+        return isRefused ? told : told + moved(except: kept, before, after)
     }
 
     /// Services that stand as they were, but lead to other addresses or say more of themselves.

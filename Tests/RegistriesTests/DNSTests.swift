@@ -21,7 +21,7 @@ import Testing
             ("_http._tcp.svc.example", .pointer, "_http._tcp.svc.example"),
             ("_Printer._sub._http._tcp.example", .pointer, "_http._tcp.example"),
             ("My Web._http._tcp.example", .text, "my\\032web._http._tcp.example"),
-            ("wEb.eXAMPle", .a, "web.example"),
+            ("wEb.eXAMPle", .a, "web.example"), ("localhost.example", .a, "localhost.example"),
         ])
     func discovery(name: String, type: DNSType, service: String) {
         let told = DNSTalk().exchange(ask(name, type))
@@ -35,6 +35,7 @@ import Testing
             ("2.0.77.10.in-addr.arpa", DNSType.pointer), ("1.0.0.ip6.ARPA", .pointer), ("ipv4only.arpa", .aaaa),
             ("example", DNSType(rawValue: 6)), ("example", DNSType(rawValue: 15)), ("example", .text), ("", .a),
             ("b._dns-sd._udp.example", .pointer), ("_acme-challenge.example", .text), ("example", .any),
+            ("LocalHost", .a), ("web.localhost", .aaaa), ("a.Root-Servers.net", .a),
         ])
     func noDiscovery(name: String, type: DNSType) {
         #expect(DNSTalk().exchange(ask(name, type)).isEmpty)
@@ -163,6 +164,14 @@ import Testing
         #expect(told.map(\.accepted) == [false])
         let api = talk.exchange(update.with(.authority, "_api._tcp.svc.example", .service, service))
         #expect(api.map(\.addresses) == [nil])
+    }
+
+    @Test("a host whose new address is refused has not moved, and neither has what leads to it") func refusedMove() {
+        let talk = DNSTalk()
+        _ = talk.exchange(
+            adding("node-a.svc.example", "10.77.0.221").with(.authority, "_api._tcp.svc.example", .service, service))
+        let told = talk.exchange(adding("node-a.svc.example", "10.77.0.222"), code: 5)
+        #expect(told.map(\.summary) == ["register node-a.svc.example 10.77.0.222:- false"])
     }
 
     @Test("an update whose answer was not seen may have been accepted") func unseen() {
