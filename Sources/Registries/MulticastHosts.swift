@@ -27,6 +27,8 @@ struct MulticastHosts {
         var isTold = false
         /// And by a host that speaks IPv4 as well.
         var isToldOverIPv4 = false
+        /// It has said goodbye from these addresses: the rest of that may come in another message.
+        var goodbyes: Set<IPAddress> = []
     }
 
     private static let mostAddresses = 16
@@ -99,6 +101,7 @@ struct MulticastHosts {
         guard var instance = instances.find(key) ?? Self.instance(record.name) else { return }
         if let old = instance.target, old.host != target.host { unlink(key, from: old.host) }
         instance.target = target
+        instance.goodbyes = []
         instance.ttl = Int(record.ttl)
         keep(instance, key)
         link(key, to: target.host)
@@ -240,9 +243,15 @@ struct MulticastHosts {
     }
 
     private mutating func forget(_ key: Key, _ speaker: IPAddress) -> [Advertisement] {
-        let instance = instances.remove(key)
-        if let target = instance?.target { unlink(key, from: target.host) }
-        return (instance ?? Self.instance(key.name)).map(withdrawal) ?? []
+        guard let instance = instances.peek(key) ?? Self.instance(key.name), !instance.goodbyes.contains(speaker) else {
+            return []
+        }
+        if let target = instance.target { unlink(key, from: target.host) }
+        var gone = Instance(service: instance.service)
+        gone.goodbyes = instance.goodbyes.count < Self.mostAddresses ? instance.goodbyes : []
+        gone.goodbyes.insert(speaker)
+        keep(gone, key)
+        return withdrawal(instance)
     }
 
     private func withdrawal(_ instance: Instance) -> [Advertisement] {

@@ -96,6 +96,17 @@ import Testing
         }
     }
 
+    @Test("a goodbye in two messages is one, and whoever comes again can go again") func splitGoodbye() {
+        let pointer = said.with(.answer, "_http._tcp.local", .pointer, DNSWire.name(Self.web), ttl: 0)
+        let target = said.with(.answer, Self.web, .service, DNSWire.target("host.local", 8080), ttl: 0)
+        let talk = MulticastTalk()
+        for _ in 0..<2 {
+            #expect(talk.hear(host("10.77.0.11", service())).map(\.op) == [.register])
+            let told = talk.hear(pointer) + talk.hear(target)
+            #expect(told.map(\.op) == [.deregister] && told.first?.port == 8080)
+        }
+    }
+
     @Test("who came before anybody listened can still say goodbye") func unknownGoodbye() {
         #expect(MulticastTalk().hear(service(ttl: 0)).map(\.id) == ["My Web.2._http._tcp.local."])
     }
