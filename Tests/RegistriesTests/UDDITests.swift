@@ -196,7 +196,7 @@ import Testing
             wire.answer(HTTP.answer(200, Self.v2("serviceList", "<serviceInfos/>")))
         }
         var listening = Listening()
-        let heard = listening.hear(wire.frames)
+        let heard = listening.hear(wire.take())
         #expect(heard.map(\.summary) == (isHeard ? ["discover Quote true"] : []))
     }
 
