@@ -85,7 +85,9 @@ extension Fleet {
         if let service = said.serviceId, let key = check(of: service) { return key }
         guard let registration = try? Claim.registration(of: said) else { return nil }
         if let key = known(LeaseKey.check(registration)) ?? lease(of: registration, hearing) { return key }
-        return said.id.flatMap { Self.service(ofCheck: $0).lazy.compactMap(check(of:)).first }
+        // Consul names the check. Where its registration was not heard its name tells whose it is.
+        guard let id = said.id, id.utf8.count <= Settings.longestRegistration + 16 else { return nil }
+        return ConsulCheck.services(named: id).lazy.compactMap(check(of:)).first
     }
 
     /// What the registration itself hangs on, whatever that is called.
@@ -96,17 +98,6 @@ extension Fleet {
         return id.flatMap { instances[$0] }?.holders.first {
             $0.registrationKey == key && $0.registrant == hearing.source
         }?.leaseKey
-    }
-
-    /// Consul names the check. Where its registration was not heard its name tells whose it is: "service:ID", or
-    /// "service:ID:2" for a second one.
-    private static func service(ofCheck id: String) -> [String] {
-        guard id.utf8.count <= Settings.longestRegistration + 16, id.hasPrefix("service:") else { return [] }
-        let name = id.dropFirst("service:".count)
-        guard let colon = name.lastIndex(of: ":"), UInt16(name[name.index(after: colon)...]) != nil else {
-            return [String(name)]
-        }
-        return [String(name), String(name[..<colon])]
     }
 
     /// A check was registered, or reports how its service is (Consul); or an instance is taken out of service or put
@@ -158,8 +149,8 @@ extension Fleet {
             })
         else { return }
         var known = holder
-        if check != registration, !check.hasPrefix("service:\(registration)"), !holder.checks.contains(check),
-            holder.checks.count < Settings.checksPerHolder
+        if check != registration, !ConsulCheck.services(named: check).contains(registration),
+            !holder.checks.contains(check), holder.checks.count < Settings.checksPerHolder
         {
             known.checks.append(check)
         }

@@ -39,9 +39,8 @@ extension Consul {
         return checks.prefix(16).enumerated().compactMap { index, check in
             guard let ttl = ttl(check) else { return nil }
             var state = Advertisement(registry: name, op: .status)
-            // Consul's own naming of checks that come with a service.
-            let number = checks.count > 1 ? ":\(index + 1)" : ""
-            state.id = Bounds.name(check.text("CheckID")) ?? "service:\(service.id)\(number)"
+            let number = checks.count > 1 ? index + 1 : nil
+            state.id = Bounds.name(check.text("CheckID")) ?? ConsulCheck.name(of: service.id, number: number)
             state.serviceId = service.id
             state.ttlSeconds = ttl
             state.status = status(check.text("Status"))
@@ -69,7 +68,8 @@ extension Consul {
         var told = Advertisement(registry: Self.name, op: .heartbeat)
         told.id = id
         let known = memory.check(id, scope, in: registry)
-        told.serviceId = known?.service ?? (id.hasPrefix("service:") ? String(id.dropFirst(8)) : nil)
+        let named = ConsulCheck.services(named: id)
+        told.serviceId = known?.service ?? (named.count == 1 ? named[0] : nil)
         told.ttlSeconds = known?.ttl
         switch (request.method, path[3]) {
         case ("PUT", "pass"), ("POST", "pass"), ("GET", "pass"): told.status = "passing"

@@ -44,6 +44,9 @@ func check(
         lab.hear(check("service:w:2", of: "w:2", .heartbeat))
         lab.wait(.seconds(9))
         #expect(lab.state(a) == .live)
+        lab.hear(check("service:w:2", .heartbeat))
+        lab.wait(.seconds(9))
+        #expect(lab.state(a) == .live)
     }
 
     @Test("a check that fails is no heartbeat: the service lapses in its time, and passes again later") func critical()

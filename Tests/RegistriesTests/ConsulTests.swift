@@ -45,6 +45,15 @@ import Testing
         #expect(heard.last?.accepted == false)
     }
 
+    @Test("of a check that may be one service's or another's none is told, unless it was registered") func numbered() {
+        let heard = talk([
+            ("PUT", "/v1/agent/check/pass/service:web:2", "", 200),
+            ("PUT", "/v1/agent/service/register", #"{"Name":"web","Checks":[{"TTL":"9s"},{"TTL":"9s"}]}"#, 200),
+            ("PUT", "/v1/agent/check/pass/service:web:2", "", 200), ("PUT", "/v1/agent/check/pass/service:", "", 200),
+        ]).filter { $0.op == .heartbeat }
+        #expect(heard.map(\.serviceId) == [nil, "web", nil])
+    }
+
     @Test("a check registered on its own") func check() throws {
         let body = #"{"Name":"Beat of web","ID":"beat","ServiceID":"web-1","TTL":"15s"}"#
         let heard = talk([
