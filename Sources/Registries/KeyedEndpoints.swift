@@ -38,8 +38,12 @@ enum KeyedEndpoints {
     static func name(_ key: String, isPrefix: Bool = false) -> Name {
         let segments = key.split(separator: "/").prefix(32).map(String.init)
         let root = segments.dropLast(isPrefix ? 0 : 1).firstIndex { roots.contains($0.lowercased()) }
-        let rest = Array(root.map { segments[($0 + 1)...] } ?? segments[...])
+        var rest = Array(root.map { segments[($0 + 1)...] } ?? segments[...])
         let isRooted = root != nil
+        // Traefik's settings of a service, one a key: NAME/loadBalancer/servers/0/url.
+        if isRooted, let end = rest.firstIndex(where: { $0.lowercased() == "loadbalancer" }), end > 0 {
+            rest = Array(rest[..<end]) + (isPrefix ? [] : Array(rest.dropFirst(end + 2).prefix(1)))
+        }
         var above = isPrefix || rest.count < 2 ? rest[...] : rest.dropLast()
         if above.count > 1, let last = above.last, collections.contains(last.lowercased()) { above = above.dropLast() }
         return Name(

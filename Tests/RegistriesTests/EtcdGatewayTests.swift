@@ -100,6 +100,11 @@ import Testing
                 "/services/web/a", #"{"Name":"web","Address":"10.0.0.1","Port":70000}"#, nil,
                 "register web a 10.0.0.1:- true"
             ),
+            (
+                "traefik/http/services/web/loadBalancer/servers/0/url", "http://10.0.0.1:80", nil,
+                "register web 0 10.0.0.1:80 true"
+            ),
+            ("traefik/http/services/web/loadBalancer/passHostHeader", "true", nil, nil),
             ("/config/db/endpoint", "10.0.0.5:5432", nil, nil), ("/config/db/size", "12", "9", nil),
             ("/services/web/a", "hello", nil, nil), ("/services/web/a", #"{"color":"red"}"#, nil, nil),
             ("/services/web/a", "fd00::1:80:x", nil, nil), ("/services/web/a", "", nil, nil),
