@@ -22,8 +22,10 @@ enum KeyedEndpoints {
 
     /// Is what stands there somebody's claim, and no service?
     static func isClaim(_ key: String) -> Bool {
-        key.split(separator: "/").prefix(32).contains { claims.contains($0.lowercased()) }
+        segments(key).contains { claims.contains($0.lowercased()) }
     }
+
+    static func segments(_ key: String) -> [String] { key.split(separator: "/").prefix(32).map(String.init) }
 
     struct Name {
         var service: String?
@@ -36,7 +38,7 @@ enum KeyedEndpoints {
 
     /// - Parameter isPrefix: the key stands for all that begin with it.
     static func name(_ key: String, isPrefix: Bool = false) -> Name {
-        let segments = key.split(separator: "/").prefix(32).map(String.init)
+        let segments = segments(key)
         let root = segments.dropLast(isPrefix ? 0 : 1).firstIndex { roots.contains($0.lowercased()) }
         var rest = Array(root.map { segments[($0 + 1)...] } ?? segments[...])
         let isRooted = root != nil
@@ -92,6 +94,7 @@ enum KeyedEndpoints {
 
     /// The same where a value may list several endpoints, as kratos writes one for each protocol that it speaks.
     static func registrations(in registry: String, key: String, value: [UInt8], isMeant: Bool) -> [Advertisement] {
+        if let provider = provider(in: registry, key: key) { return [provider] }
         guard let first = registration(in: registry, key: key, value: value, isMeant: isMeant) else {
             let isService = isMeant || name(key).isRooted
             return isService ? [registration(in: registry, namedBy: key)].compactMap { $0 } : []

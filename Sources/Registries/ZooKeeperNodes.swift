@@ -4,11 +4,9 @@ internal import Model
 enum ZooKeeperNodes {
     /// The registration that a node is; nil where it is none.
     static func registration(path: String, data: [UInt8], isEphemeral: Bool) -> Advertisement? {
-        let segments = segments(path)
+        let segments = KeyedEndpoints.segments(path)
         guard segments.count > 1, let last = segments.last, !isHousekeeping(segments) else { return nil }
-        if let url = URLName(last) {
-            return isProvider(segments) ? registration(url, path: path) : nil
-        }
+        if URLName(last) != nil { return KeyedEndpoints.provider(in: ZooKeeper.name, key: path) }
         if let told = KeyedEndpoints.registration(in: ZooKeeper.name, key: path, value: data, isMeant: false) {
             return told
         }
@@ -28,7 +26,7 @@ enum ZooKeeperNodes {
 
     /// Dubbo's consumers write down whom they call: the service.
     static func consumed(path: String) -> String? {
-        let segments = segments(path)
+        let segments = KeyedEndpoints.segments(path)
         guard segments.count > 2, segments[segments.count - 2] == "consumers", URLName(segments.last ?? "") != nil
         else { return nil }
         return Bounds.name(segments[segments.count - 3])
@@ -38,21 +36,21 @@ enum ZooKeeperNodes {
     ///
     /// - Returns: nil where it is about none; a name without service where it is about all.
     static func looked(path: String, isParent: Bool) -> KeyedEndpoints.Name? {
-        let segments = segments(path)
+        let segments = KeyedEndpoints.segments(path)
         guard !isHousekeeping(segments) else { return nil }
         let name = KeyedEndpoints.name(path, isPrefix: isParent)
-        let isDubbo = isParent ? isProvider(segments + [""]) : isProvider(segments)
+        let isDubbo = isParent ? KeyedEndpoints.isProvider(segments + [""]) : KeyedEndpoints.isProvider(segments)
         return name.isRooted || isDubbo ? name : nil
     }
 
     /// What a node that is deleted was, by its path alone: nil where that does not tell.
     static func withdrawn(path: String) -> Advertisement? {
-        let segments = segments(path)
+        let segments = KeyedEndpoints.segments(path)
         guard let last = segments.last, !isHousekeeping(segments) else { return nil }
         let name = KeyedEndpoints.name(path)
         var told = Advertisement(registry: ZooKeeper.name, op: .deregister)
         if let url = URLName(last) {
-            guard isProvider(segments) else { return nil }
+            guard KeyedEndpoints.isProvider(segments) else { return nil }
             (told.address, told.port) = (url.host, url.port)
         } else if !(name.isRooted && name.depth > 1) {
             return nil
@@ -61,53 +59,7 @@ enum ZooKeeperNodes {
         return told.service == nil ? nil : told
     }
 
-    // MARK: - Dubbo and its relatives
-
-    /// `/dubbo/INTERFACE/providers/URL`, under any root.
-    private static func isProvider(_ segments: [String]) -> Bool {
-        segments.count > 3 && segments[segments.count - 2] == "providers"
-    }
-
-    private static func registration(_ url: URLName, path: String) -> Advertisement? {
-        let name = KeyedEndpoints.name(path)
-        var told = Advertisement(registry: ZooKeeper.name, op: .register)
-        (told.service, told.id) = (name.service, name.id)
-        (told.address, told.port, told.protocol) = (url.host, url.port, url.scheme)
-        told.meta = url.parameters
-        told.version = Bounds.name(url.parameters["version"])
-        told.group = Bounds.name(url.parameters["group"])
-        return told.service == nil ? nil : told
-    }
-
-    /// A node whose name is a whole URL, percent-encoded.
-    private struct URLName {
-        let scheme: String
-        let host: String
-        let port: Int?
-        let parameters: [String: String]
-
-        init?(_ segment: String) {
-            guard segment.contains("%"), let text = HTTPRequest(target: "/" + segment).path.first,
-                let mark = text.firstRange(of: "://"), let scheme = Bounds.name(String(text[..<mark.lowerBound]))
-            else { return nil }
-            self.scheme = scheme
-            if let (host, port) = KeyedEndpoints.endpoint(text) {
-                (self.host, self.port) = (host, port)
-            } else {
-                // Consumers have no port.
-                let place = text[mark.upperBound...].prefix { $0 != "/" && $0 != "?" }
-                guard let host = Bounds.address(String(place)) else { return nil }
-                (self.host, port) = (host, nil)
-            }
-            parameters = HTTPRequest(target: text).query
-        }
-    }
-
     // MARK: - What is none
-
-    private static func segments(_ path: String) -> [String] {
-        path.split(separator: "/").prefix(32).map(String.init)
-    }
 
     /// Marks that the recipes of Curator and kazoo put into names of what they create for themselves.
     private static let recipes = [
@@ -126,8 +78,4 @@ enum ZooKeeperNodes {
         if zip(segments, segments.dropFirst()).contains(where: { $0 == "brokers" && $1 == "ids" }) { return true }
         return recipes.contains { last.contains($0) }
     }
-}
-
-extension HTTPRequest {
-    fileprivate init(target: String) { self.init(method: "", target: target, headers: [:]) }
 }

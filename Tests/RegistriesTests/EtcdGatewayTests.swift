@@ -117,6 +117,14 @@ import Testing
         #expect(talk([Self.put(key, value, lease: lease)]).map(\.summary) == [expected].compactMap { $0 })
     }
 
+    @Test("Dubbo's providers stand in the key, whatever its value") func dubbo() {
+        let base = "/dubbo/com.example.Greeter/"
+        let url = "dubbo%3A%2F%2F10.0.0.1%3A20880%2Fcom.example.Greeter%3Fversion%3D1.0%26group%3Dg"
+        let heard = talk([Self.put(base + "providers/" + url, ""), Self.put(base + "configurators/" + url, "")])
+        #expect(heard.map(\.service) == ["com.example.Greeter"] && heard.first?.port == 20880)
+        #expect(heard.first?.address == "10.0.0.1" && heard.first?.group == "g" && heard.first?.version == "1.0")
+    }
+
     @Test("an absurdly long name is not replaced by the key's") func longName() {
         let name = String(repeating: "n", count: Bounds.longestName + 1)
         let value = #"{"Name":"\#(name)","Address":"10.0.0.1","Port":80}"#
