@@ -6,17 +6,20 @@ internal import Registries
 
 /// What the fleet decides, done: probes, records, loads, unloads, purges.
 extension Engine {
+    /// Records are on disk before anything is loaded by them; those by which nothing is loaded wait for a few
+    /// milliseconds, so that the answer to a probe is not kept waiting for the disk.
     func perform(_ actions: [Fleet.Action]) {
-        guard !actions.isEmpty else { return }
-        var records: [Fleet.Record] = []
+        var touchesPlane = false
         for action in actions {
             switch action {
-            case .probe(let request): probe(request)
-            case .record(let record): records.append(record)
-            case .load, .unload, .purge: break
+            case .record(let record): unwritten.append(record)
+            case .load, .unload, .purge: touchesPlane = true
+            case .probe: break
             }
         }
-        write(records)
+        if !unwritten.isEmpty { writeDue = writeDue ?? clock.now + Self.writeDelay }
+        for action in actions { if case .probe(let request) = action { probe(request) } }
+        if touchesPlane { writeRecords() }
         for action in actions {
             switch action {
             case .load(let spec): load(spec)
@@ -26,9 +29,13 @@ extension Engine {
             }
         }
     }
+    private static let writeDelay: Duration = .milliseconds(5)
 
-    private func write(_ records: [Fleet.Record]) {
-        guard !records.isEmpty else { return }
+    func writeRecords() {
+        writeDue = nil
+        guard !unwritten.isEmpty else { return }
+        let records = unwritten
+        unwritten = []
         do {
             try journal.append(records)
             alarms.clear("journal")
@@ -177,7 +184,9 @@ extension Engine {
             perform(fleet.tick(at: now))
         }
         giveUpSearches(at: now)
-        let next = [schedule.next, prober.nextDeadline, fleet.nextDeadline, overlays.until].compactMap { $0 }.min()
+        if let writeDue, writeDue <= now { writeRecords() }
+        let next = [schedule.next, prober.nextDeadline, fleet.nextDeadline, overlays.until, writeDue].compactMap { $0 }
+            .min()
         return next.map { max(.milliseconds(1), $0 - clock.now) }
     }
 
@@ -221,6 +230,7 @@ extension Engine {
     }
 
     private func compactJournal() {
+        writeRecords()
         guard journal.needsCompaction(live: fleet.liveRecordCount) else { return }
         do { try journal.compact(to: fleet.liveRecords) } catch { raise("journal", "\(error)") }
     }

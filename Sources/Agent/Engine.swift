@@ -25,6 +25,9 @@ actor Engine {
     var prober: Prober
     let probes: ProbeSocket?
     var journal: Journal
+    /// Not on disk yet, and when they have to be.
+    var unwritten: [Fleet.Record] = []
+    var writeDue: Instant?
     var netlink: NetlinkSocket
     var random = SystemRandomNumberGenerator()
 
@@ -145,6 +148,7 @@ actor Engine {
     }
 
     func end() {
+        writeRecords()
         ending?.resume()
         ending = nil
         for waiter in waiters.values { waiter.resume() }
