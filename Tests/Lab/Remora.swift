@@ -194,6 +194,15 @@ extension Remora {
         } ?? .null
     }
 
+    /// Waits until a port has its programs: what a guest says before is not heard.
+    public func waitForPort(_ name: String) throws {
+        try wait(for: "\(name) to be attached") {
+            try ask("get", "ports").array.contains {
+                $0["name"].string == name && $0["state"].string == "attached"
+            }
+        }
+    }
+
     /// Waits until a service has a loaded proxy with this many live instances. - Returns: its VIP.
     @discardableResult
     public func waitForProxy(of name: String, live: Int, limit: Duration = .seconds(15)) throws -> Endpoint {

@@ -53,11 +53,7 @@ extension Networks {
         let bed = try Bed(machines: 0)
         #expect(try bed.remora.cli("status").code == 0)
         try bed.addMachine(1)
-        try wait(for: "vm1 to be attached") {
-            try bed.remora.ask("get", "ports").array.contains {
-                $0["name"].string == "vm1" && $0["state"].string == "attached"
-            }
-        }
+        try bed.remora.waitForPort("vm1")
         let vip = try bed.meshWeb()
         #expect(try bed.pages(5, from: bed.alice, at: vip) == ["web-1": 5])
     }

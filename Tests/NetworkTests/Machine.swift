@@ -129,6 +129,7 @@ extension Networks {
         // not one of those that flapped: these wait for a minute
         let machine = try bed.addMachine(2)
         _ = try machine.namespace.serve("calm", port: 90)
+        try bed.remora.waitForPort(machine.port)
         try bed.register("calm", on: machine, port: 90)
         let calm = try bed.remora.waitForProxy(of: "calm", live: 1)
         #expect(try bed.pages(3, from: bed.alice, at: calm) == ["calm": 3])

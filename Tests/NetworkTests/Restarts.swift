@@ -120,6 +120,7 @@ extension Networks {
         let traffic = Traffic(from: bed.alice, to: vip, pause: .milliseconds(1))
         for number in 2...4 {
             let machine = try bed.addMachine(number)
+            try bed.remora.waitForPort(machine.port)
             let registration = try bed.register(on: machine)
             try bed.remora.waitForProxy(of: "web", live: 2)
             try traffic.waitForAnswers(50)
