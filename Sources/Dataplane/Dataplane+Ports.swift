@@ -75,7 +75,11 @@ extension Dataplane {
         do throws(BPFError) {
             attachments[port.name] = try attach(port, slot: slot)
         } catch {
-            if attachments[port.name] == nil { portSlots.free(slot) }
+            if attachments[port.name] == nil {
+                portSlots.free(slot)
+                // One hook's link was pinned before the device went: nobody else would remove it.
+                if error.isGone { try? portDirectory(port.name).remove() }
+            }
             throw error.isGone
                 ? DataplaneError(.noDevice, operation, "the device is gone; it is attached when it comes back")
                 : DataplaneError(error, operation)
