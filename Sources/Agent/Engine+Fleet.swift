@@ -87,23 +87,24 @@ extension Engine {
     }
 
     /// What is wanted against what is loaded: loads what is missing or different, unloads what nothing wants. What an
-    /// earlier run loaded and the journal does not know is left its grace.
-    func reconcile() {
-        guard !isDetached else { return }
-        let wanted = fleet.wanted
-        for spec in wanted { load(spec) }
-        guard clock.now - started >= fleet.settings.restoreGrace || plane.loadedProxies.isEmpty else { return }
-        for id in plane.loadedProxies.subtracting(wanted.map(\.id)) { unload(id) }
+    /// earlier run loaded and the journal does not know is left its grace. All of it at once.
+    func compareAll() {
+        beginComparison()
+        compareSome(for: .max)
     }
 
-    /// The same a slice at a time, of at most this many nanoseconds: reading a thousand proxies back from the kernel
-    /// would keep frames waiting.
+    private func beginComparison() {
+        toCompare = fleet.wantedIDs.union(plane.loadedProxies).sorted(by: >)
+    }
+
+    /// Of a comparison: reading a thousand proxies back from the kernel would keep frames waiting.
     private static let compareSlice: UInt64 = 750_000
 
-    private func compareSome() {
+    /// A slice of the comparison under way, of about this many nanoseconds.
+    private func compareSome(for nanoseconds: UInt64) {
         guard !isDetached else { return }
-        let end = NodeClock.monotonic + Self.compareSlice
-        while NodeClock.monotonic < end, let id = toCompare.popLast() {
+        let start = NodeClock.monotonic
+        while NodeClock.monotonic - start < nanoseconds, let id = toCompare.popLast() {
             if let spec = fleet.wanted(id) {
                 load(spec)
             } else if plane.loadedProxies.contains(id), clock.now - started >= fleet.settings.restoreGrace {
@@ -199,9 +200,9 @@ extension Engine {
         case .reconcile:
             readOwnAddresses()
             readAllLinks()
-            if toCompare.isEmpty { toCompare = Array(fleet.wantedIDs.union(plane.loadedProxies)) }
+            if toCompare.isEmpty { beginComparison() }
             compactJournal()
-        case .compare: compareSome()
+        case .compare: compareSome(for: Self.compareSlice)
         }
     }
 

@@ -134,7 +134,7 @@ actor Engine {
         readAllLinks()
         plane.sweepPorts()
         perform(fleet.portsRead(at: clock.now) + fleet.tick(at: clock.now))
-        reconcile()
+        compareAll()
         loop.setTimer { self.onTimer() }
         log.info(
             "node \(config.node) is up: \(fleet.mode.rawValue), \(plane.attachedPorts.count) ports, \(plane.loadedProxies.count) proxies"
