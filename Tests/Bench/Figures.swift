@@ -173,16 +173,25 @@ extension Figures {
             return last["vm"].number == Double(count)
         }
         let process = try Process(remora.processID())
-        let (start, spent) = try (ContinuousClock.now, process.processorTime())
-        try wait(for: "ten seconds of idling", limit: .seconds(20), pause: .milliseconds(100)) {
-            ContinuousClock.now - start >= .seconds(10)
-        }
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
-        let share = (try process.processorTime() - spent) / seconds * 100
+        try waitUntilSettled(process)
+        let (share, seconds) = try process.share(over: .seconds(10))
         let memory = try process.memory()
         try remora.stop()
         return Idle(instances: count, seconds: seconds, share: share, memory: memory)
     }
+
+    /// The work that the registrations left behind is no idling: it is over when two seconds in a row took little.
+    private static func waitUntilSettled(_ process: Process) throws {
+        var calm = 0
+        var last = 0.0
+        try wait(for: "the agent to settle", limit: .seconds(60), seen: "\(last) % of a core in the last second") {
+            last = try process.share(over: .seconds(1)).share
+            calm = last <= settledShare ? calm + 1 : 0
+            return calm == 2
+        }
+    }
+    /// Per cent of a core: two ticks of /proc's clock in a second.
+    private static let settledShare = 2.0
 }
 
 /// What the kernel says of a process.
@@ -196,6 +205,16 @@ private struct Process {
         let words = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }?.split(separator: " ") ?? []
         guard words.count > 1, let size = Double(words[1]) else { throw Failure("process \(pid) has no VmRSS") }
         return size / 1024
+    }
+
+    /// Per cent of one core that it takes in the coming time, and how many seconds that really was.
+    func share(over time: Duration) throws -> (share: Double, seconds: Double) {
+        let (start, spent) = try (ContinuousClock.now, processorTime())
+        try wait(for: "\(time) to pass", limit: time * 2, pause: .milliseconds(100)) {
+            ContinuousClock.now - start >= time
+        }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        return ((try processorTime() - spent) / seconds * 100, seconds)
     }
 
     /// Seconds on a processor, of all its threads.
