@@ -87,7 +87,9 @@ extension Engine {
 
     private func send(_ frame: ProbeFrame) {
         // a device that has just gone is told by netlink; the probe's time-out does the rest
-        do { try probes?.send(frame) } catch { log.debug("\(error)") }
+        let time = NodeClock.monotonic
+        do { try probes?.send(frame) } catch { return log.debug("\(error)") }
+        if let number = frame.number { prober.sent(number, at: time) }
     }
 
     func readOwnAddresses() {
@@ -191,7 +193,8 @@ extension Engine {
         guard let place = place(of: event) else { return }
         let answer = ProbeAnswer(
             number: event.probe, sequence: event.sequence, acknowledged: event.acknowledged,
-            flags: TCPHeader.Flags(rawValue: event.tcpFlags), place: place, hopLimit: event.hopLimit)
+            flags: TCPHeader.Flags(rawValue: event.tcpFlags), place: place, hopLimit: event.hopLimit,
+            time: event.time)
         run(prober.answered(answer))
     }
 

@@ -86,7 +86,8 @@ public enum Classifier {
         case nil: "the answer to a probe"
         case .silent: "an answer to a probe: it was silent; or a declaration by the operator"
         case .notSent(let why): "a probe (not sent: \(why)), a port with role vm, or a declaration by the operator"
-        case .answered(let place, _, _) where place.role == .uplink, .present(let place, _) where place.role == .uplink:
+        case .answered(let place, _, _, _) where place.role == .uplink,
+            .present(let place, _, _) where place.role == .uplink:
             "it lives behind uplink \(place.port): the NIC it is attached to carries it"
         case .answered where world.isStale(for: facts):
             "a container list made after it came (touch or rewrite the file), a port with a role, or a declaration"

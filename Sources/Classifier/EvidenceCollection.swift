@@ -89,7 +89,9 @@ struct EvidenceCollection {
     private mutating func addProbe(listed: Bool) {
         guard let probe = facts.probe else { return }
         let seen = probe.place.map {
-            Sighting(address: facts.instance.address, place: $0, hopLimit: probe.hopLimit)
+            Sighting(
+                address: facts.instance.address, place: $0, hopLimit: probe.hopLimit,
+                microseconds: probe.microseconds)
         }
         let (weight, why) = weightOfAnswer(probe, listed: listed)
         add(.probe, weight, Sentences.probe(probe) + (why.map { ": \($0)" } ?? ""), seen)

@@ -53,9 +53,9 @@ enum Sentences {
         switch probe {
         case .silent: return "a probe got no answer"
         case .notSent(let why): return "no probe was sent: \(why)"
-        case .answered(let from, let open, let hops):
+        case .answered(let from, let open, let hops, _):
             return answer("a probe was answered (\(open ? "open" : "closed"), hop limit \(hops))", from)
-        case .present(let from, let hops):
+        case .present(let from, let hops, _):
             return answer("its port was silent, and an echo was answered (hop limit \(hops))", from)
         }
     }

@@ -7,11 +7,11 @@ extension Fleet {
     public mutating func probed(_ id: InstanceID, _ result: ProbeResult, at now: Instant) -> [Action] {
         guard let instance = instances[id], settings.probing else { return [] }
         switch (result, instance.move) {
-        case (.answered(_, open: false, _), _) where instance.open: failed(id, "its port is closed", at: now)
-        case (.answered(let place, let open, _), _): answered(id, result, by: place, open: open, at: now)
+        case (.answered(_, open: false, _, _), _) where instance.open: failed(id, "its port is closed", at: now)
+        case (.answered(let place, let open, _, _), _): answered(id, result, by: place, open: open, at: now)
         // A port that was open before is not silent without a reason.
         case (.present, _) where instance.open: failed(id, "its port is silent", at: now)
-        case (.present(let place, _), _): answered(id, result, by: place, open: false, at: now)
+        case (.present(let place, _, _), _): answered(id, result, by: place, open: false, at: now)
         case (_, .doubted) where isSeen(instance): standsStill(id, at: now)
         case (_, .doubted(let place)):
             // Nothing where it lived.
@@ -39,7 +39,8 @@ extension Fleet {
             before.move == .tried(place)
             || (before.heard.map { $0.port != place.port && $0.mac == place.mac } ?? false)
         update(id) { instance in
-            instance.probe = result
+            // The answer that first said so is the one that was timed: the next is no news to the journal.
+            if !result.repeats(instance.probe) { instance.probe = result }
             // Not a stranger's: the instance is still looked for where it was.
             if moved || instance.heard == nil || instance.heard?.mac == place.mac || instance.heard?.role == .uplink {
                 instance.place = place

@@ -54,14 +54,18 @@ public struct Sighting: Hashable, Sendable, Codable {
     /// TTL or hop limit as it arrived.
     public var hopLimit: UInt8?
     public var overlay: OverlaySegment?
+    /// From the first frame that asked to the answer, as the kernel saw it come in.
+    public var microseconds: Int?
 
     public init(
-        address: IPAddress? = nil, place: Place? = nil, hopLimit: UInt8? = nil, overlay: OverlaySegment? = nil
+        address: IPAddress? = nil, place: Place? = nil, hopLimit: UInt8? = nil, overlay: OverlaySegment? = nil,
+        microseconds: Int? = nil
     ) {
         self.address = address
         self.place = place
         self.hopLimit = hopLimit
         self.overlay = overlay
+        self.microseconds = microseconds
     }
 }
 
@@ -100,35 +104,53 @@ public struct Place: Hashable, Sendable, Codable {
     }
 }
 
-/// What a probe of an instance found.
+/// What a probe of an instance found. Microseconds: from the first frame that asked to the answer; nil: not known.
 public enum ProbeResult: Hashable, Sendable, Codable {
     /// It answered (SYN-ACK or an answer in its protocol: open, RST or ICMP: closed) from this place.
-    case answered(Place, open: Bool, hopLimit: UInt8)
+    case answered(Place, open: Bool, hopLimit: UInt8, microseconds: Int? = nil)
     /// Its port was silent, but its machine answered an ICMP echo.
-    case present(Place, hopLimit: UInt8)
+    case present(Place, hopLimit: UInt8, microseconds: Int? = nil)
     case silent
     /// Not sent, and why: switched off, no source address, no such port ...
     case notSent(String)
 
     public var place: Place? {
         switch self {
-        case .answered(let place, _, _), .present(let place, _): place
+        case .answered(let place, _, _, _), .present(let place, _, _): place
         case .silent, .notSent: nil
         }
     }
 
     public var hopLimit: UInt8? {
         switch self {
-        case .answered(_, _, let hops), .present(_, let hops): hops
+        case .answered(_, _, let hops, _), .present(_, let hops, _): hops
         case .silent, .notSent: nil
+        }
+    }
+
+    public var microseconds: Int? {
+        switch self {
+        case .answered(_, _, _, let time), .present(_, _, let time): time
+        case .silent, .notSent: nil
+        }
+    }
+
+    /// Does it find what `earlier` found, however long it took?
+    public func repeats(_ earlier: ProbeResult?) -> Bool {
+        switch (self, earlier) {
+        case (.answered(let place, let open, let hops, _), .answered(let old, let wasOpen, let oldHops, _)):
+            place == old && open == wasOpen && hops == oldHops
+        case (.present(let place, let hops, _), .present(let old, let oldHops, _)): place == old && hops == oldHops
+        default: self == earlier
         }
     }
 
     /// The same answer, with another name for the place that it came from.
     public func moved(to place: Place) -> ProbeResult {
         switch self {
-        case .answered(_, let open, let hops): .answered(place, open: open, hopLimit: hops)
-        case .present(_, let hops): .present(place, hopLimit: hops)
+        case .answered(_, let open, let hops, let time):
+            .answered(place, open: open, hopLimit: hops, microseconds: time)
+        case .present(_, let hops, let time): .present(place, hopLimit: hops, microseconds: time)
         case .silent, .notSent: self
         }
     }

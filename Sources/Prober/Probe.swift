@@ -127,10 +127,12 @@ public struct ProbeAnswer: Hashable, Sendable {
     /// Where it came in, and from whom.
     public var place: Place
     public var hopLimit: UInt8
+    /// When the kernel saw it come in: CLOCK_MONOTONIC, nanoseconds.
+    public var time: UInt64
 
     public init(
         number: UInt32, sequence: UInt32 = 0, acknowledged: UInt32, flags: TCPHeader.Flags = [], place: Place,
-        hopLimit: UInt8
+        hopLimit: UInt8, time: UInt64 = 0
     ) {
         self.number = number
         self.sequence = sequence
@@ -138,6 +140,7 @@ public struct ProbeAnswer: Hashable, Sendable {
         self.flags = flags
         self.place = place
         self.hopLimit = hopLimit
+        self.time = time
     }
 }
 
@@ -157,9 +160,12 @@ public enum ProbeStep: Hashable, Sendable {
 public struct ProbeFrame: Hashable, Sendable {
     public var ifindex: UInt32
     public var bytes: [UInt8]
+    /// Of the probe that it asks for, to be told to `Prober.sent`; nil: its answer is not timed.
+    public var number: UInt32?
 
-    public init(ifindex: UInt32, bytes: [UInt8]) {
+    public init(ifindex: UInt32, bytes: [UInt8], number: UInt32? = nil) {
         self.ifindex = ifindex
         self.bytes = bytes
+        self.number = number
     }
 }

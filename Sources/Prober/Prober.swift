@@ -59,6 +59,8 @@ public struct Prober: ~Copyable {
     private var outstanding: [UInt32: Outstanding] = [:]
     /// Numbers of echo requests, by that of the probe that they went with.
     private var echoes: [UInt32: UInt32] = [:]
+    /// When the first frame with a number went out: CLOCK_MONOTONIC, nanoseconds.
+    private var sentAt: [UInt32: UInt64] = [:]
     private var questions: [UInt32: ProbeKey] = [:]
     private var byKey: [ProbeKey: UInt32] = [:]
     private var byInstance: [InstanceID: UInt32] = [:]
@@ -126,6 +128,16 @@ public struct Prober: ~Copyable {
         waiting.append(number)
         return steps + sendWaiting(at: now)
     }
+
+    /// A frame with this number was sent. A second try does not begin anew: which of the two is answered nobody knows.
+    ///
+    /// - Parameter time: CLOCK_MONOTONIC, nanoseconds.
+    public mutating func sent(_ number: UInt32, at time: UInt64) {
+        if byNumber(number) != nil, sentAt[number] == nil { sentAt[number] = time }
+    }
+
+    /// The probe that was asked by this number, or by that of its echo request.
+    private func byNumber(_ number: UInt32) -> Outstanding? { outstanding[echoes[number] ?? number] }
 
     /// Asks who has an address. What is over the rate is not asked.
     public mutating func ask(_ question: NeighbourQuestion, at now: Instant) -> [ProbeStep] {
@@ -198,9 +210,11 @@ public struct Prober: ~Copyable {
     private func result(of probe: Outstanding, _ answer: ProbeAnswer) -> ProbeResult? {
         let isEcho = answer.number == probe.echo?.number || probe.method == .echo
         let (asked, hops) = (probe.sequence & 0xffff, answer.hopLimit)
+        let time = sentAt[answer.number].flatMap { answer.time < $0 ? nil : Int((answer.time - $0) / 1000) }
         let isRefusal = answer.flags.contains(.rst)
         if isEcho {
-            return answer.flags.isEmpty && answer.acknowledged == asked ? .present(answer.place, hopLimit: hops) : nil
+            guard answer.flags.isEmpty, answer.acknowledged == asked else { return nil }
+            return .present(answer.place, hopLimit: hops, microseconds: time)
         }
         switch probe.method {
         case .syn:
@@ -210,7 +224,7 @@ public struct Prober: ~Copyable {
         case .dnsQuery: guard isRefusal || answer.acknowledged == asked else { return nil }
         case .echo: return nil
         }
-        return .answered(answer.place, open: !isRefusal, hopLimit: hops)
+        return .answered(answer.place, open: !isRefusal, hopLimit: hops, microseconds: time)
     }
 
     /// The port is gone: nothing that went out of it will be answered.
@@ -241,7 +255,8 @@ public struct Prober: ~Copyable {
             outstanding[number]?.triesMade += 1
             schedule(number, at: now + settings.timeout + probe.jitter)
             if probe.triesMade == 1, probe.method != .echo { steps += sendEcho(number, at: now) }
-            if let frame = frame(probe) {
+            if var frame = frame(probe) {
+                frame.number = number
                 counters.sent += 1
                 steps.append(.send(frame))
             }
@@ -257,8 +272,9 @@ public struct Prober: ~Copyable {
         }
         let identifier = UInt16(truncatingIfNeeded: probe.sequence >> 16)
         let key = probe.target.key(.echo, number: identifier)
-        guard byKey[key] == nil, let frame = echo(probe, identifier: identifier) else { return [] }
+        guard byKey[key] == nil, var frame = echo(probe, identifier: identifier) else { return [] }
         let echo = takeNumber()
+        frame.number = echo
         outstanding[number]?.echo = (echo, key)
         echoes[echo] = number
         byKey[key] = echo
@@ -326,7 +342,9 @@ public struct Prober: ~Copyable {
         guard let probe = outstanding.removeValue(forKey: number) else { return [] }
         if byInstance[probe.target.instance] == number { byInstance[probe.target.instance] = nil }
         byKey[probe.key] = nil
+        sentAt[number] = nil
         guard let echo = probe.echo else { return [.forget(probe.key)] }
+        sentAt[echo.number] = nil
         echoes[echo.number] = nil
         byKey[echo.key] = nil
         return [.forget(probe.key), .forget(echo.key)]

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Foundation
 import Model
 
 struct StatusCommand: AsyncParsableCommand {
@@ -85,7 +86,8 @@ struct ExplainCommand: AsyncParsableCommand {
         if let verdict = explanation.verdict { lines.append("  verdict: \(verdict.rawValue)") }
         lines += explanation.evidence.map { evidence in
             let weight = evidence.weight > 0 ? "+\(evidence.weight)" : "\(evidence.weight)"
-            return "  \(weight) \(evidence.kind.rawValue): \(printable(evidence.sentence))"
+            let time = evidence.seen?.microseconds.map { String(format: ", after %.2f ms", Double($0) / 1000) }
+            return "  \(weight) \(evidence.kind.rawValue): \(printable(evidence.sentence))\(time ?? "")"
         }
         lines += explanation.facts.map { "  \(printable($0))" }
         if let missing = explanation.missing { lines.append("  would settle it: \(printable(missing))") }

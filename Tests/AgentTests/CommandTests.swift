@@ -107,6 +107,9 @@ import Testing
             evidence: [
                 Evidence(kind: .portRole, weight: 40, sentence: "seen on vm0", time: Instant(milliseconds: 0)),
                 Evidence(kind: .containerList, weight: -60, sentence: "listed\nhere", time: Instant(milliseconds: 0)),
+                Evidence(
+                    kind: .probe, weight: 0, sentence: "answered", seen: Sighting(microseconds: 1312),
+                    time: Instant(milliseconds: 0)),
             ], facts: ["registered by etcd"], missing: "a probe that is answered")
         #expect(
             ExplainCommand.text(view) == """
@@ -114,6 +117,7 @@ import Testing
                   verdict: unknown
                   +40 portRole: seen on vm0
                   -60 containerList: listed\\nhere
+                  0 probe: answered, after 1.31 ms
                   registered by etcd
                   would settle it: a probe that is answered
 

@@ -162,6 +162,18 @@ import Testing
         }
     }
 
+    @Test("answers that were written down before they were timed are read") func untimed() throws {
+        let place = Place(port: PortName("tap0"), role: .vm, mac: MACAddress(bits: 2))
+        let text = #"{"_0":{"mac":"00:00:00:00:00:02","port":"tap0","role":"vm"},"hopLimit":63,"open":true}"#
+        let old = Data("{\"answered\":\(text)}".utf8)
+        #expect(
+            try JSONDecoder().decode(ProbeResult.self, from: old) == .answered(place, open: true, hopLimit: 63))
+        let seen = try JSONDecoder().decode(Sighting.self, from: Data(#"{"hopLimit":63}"#.utf8))
+        #expect(seen == Sighting(hopLimit: 63))
+        let timed = ProbeResult.answered(place, open: true, hopLimit: 63, microseconds: 312)
+        #expect(try JSONDecoder().decode(ProbeResult.self, from: JSONEncoder().encode(timed)) == timed)
+    }
+
     @Test("compaction leaves what is given, and appending goes on behind it") func compaction() throws {
         try withPath { path in
             var opened = try Journal.open(at: path)

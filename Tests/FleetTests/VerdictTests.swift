@@ -91,6 +91,24 @@ import Testing
         #expect(lab.backends("web") == [a: .live])
     }
 
+    @Test("how long the answer took is told, and a later one that says the same writes nothing down") func timed() {
+        var lab = Lab()
+        lab.machines = [:]
+        lab.hear(consul("web", id: "w"))
+        func time(_ lab: Lab) -> Int? {
+            lab.view(a)?.judgement.evidence.first { $0.kind == .probe }?.seen?.microseconds
+        }
+        func answer(_ time: Int) -> ProbeResult { .answered(tap0, open: true, hopLimit: 64, microseconds: time) }
+        lab.apply(lab.fleet.probed(instance(a), answer(312), at: lab.now))
+        #expect(time(lab) == 312)
+        let written = lab.journal.count
+        lab.apply(lab.fleet.probed(instance(a), answer(9000), at: lab.now))
+        #expect(time(lab) == 312 && lab.journal.count == written)
+        lab.apply(
+            lab.fleet.probed(instance(a), .answered(tap0, open: true, hopLimit: 63, microseconds: 7), at: lab.now))
+        #expect(time(lab) == 7)
+    }
+
     @Test("another machine that claims a dead container's address is believed once that is silent") func taken() {
         var lab = Lab()
         lab.machines[a] = cni

@@ -132,6 +132,26 @@ struct SeededGenerator: RandomNumberGenerator {
         #expect(prober.count == 0 && prober.nextDeadline == nil)
     }
 
+    @Test("an answer is timed from the first frame that asked; what could not be timed is not") func timing() throws {
+        var prober = Prober(settings: .init(), at: Self.start)
+        var random = SeededGenerator(state: 60)
+        let steps = prober.start(try Self.target(), at: Self.start, using: &random)
+        let number = try #require(Self.sent(steps).first?.number)
+        #expect(number == Self.number(steps))
+        prober.sent(number, at: 5_000_000)
+        let second = prober.advance(at: Self.start + .milliseconds(200))
+        for frame in Self.sent(second) { prober.sent(try #require(frame.number), at: 205_000_000) }
+        var answer = try Self.answer(steps, flags: [.syn, .ack])
+        answer.time = 205_312_999
+        #expect(Self.results(prober.answered(answer)).first?.microseconds == 200_312)
+
+        let again = prober.start(try Self.target(), at: Self.start + .seconds(1), using: &random)
+        var early = try Self.answer(again, flags: [.syn, .ack])
+        early.time = 1
+        prober.sent(try #require(Self.number(again)), at: 2000)
+        #expect(Self.results(prober.answered(early)) == [.answered(Self.place, open: true, hopLimit: 64)])
+    }
+
     @Test("a second wish for the same probe joins the first; one by another port replaces it") func joined() throws {
         var prober = Prober(settings: .init(), at: Self.start)
         var random = SeededGenerator(state: 7)
