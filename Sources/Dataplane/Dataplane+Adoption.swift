@@ -27,9 +27,10 @@ extension Dataplane {
         let id = ProxyID(network: network, name: name)
         var services: [ServiceID] = []
         for slot in proxy.slots {
-            guard let raw = try? maps.services[slot], slots.adopt(slot) else { continue }
+            guard let raw = try? maps.services[slot] else { continue }
             let service = ServiceID(
                 network: NetworkID(raw.network), namespace: text(raw.namespace_name), name: text(raw.name))
+            guard slots.adopt(slot, for: service) else { continue }
             serviceSlots[service] = slot
             slotOwner[slot] = id
             services.append(service)

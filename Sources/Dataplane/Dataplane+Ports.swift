@@ -58,7 +58,7 @@ extension Dataplane {
 
     func route(to device: PortName) -> DeviceRoute? { attachments[device]?.settings.route }
 
-    func portName(slot: UInt32) -> PortName? { attachments.first { $0.value.slot == slot }?.key }
+    func portName(slot: UInt32) -> PortName? { portSlots[slot] }
 
     /// Attaches the port program to both hooks, first in their chains; a port that has it gets the new settings by one
     /// atomic replacement. A link pinned by an earlier run is taken over the same way.
@@ -155,9 +155,11 @@ extension Dataplane {
     private func takePortSlot(_ port: PortAttachment) throws(DataplaneError) -> UInt32 {
         for slot in 0..<UInt32(REMORA_MAX_PORTS) {
             // the slot of an earlier run: its counters and flows go on
-            if let raw = try? maps.ports[slot], raw.ifindex == port.ifindex, portSlots.adopt(slot) { return slot }
+            if let raw = try? maps.ports[slot], raw.ifindex == port.ifindex, portSlots.adopt(slot, for: port.name) {
+                return slot
+            }
         }
-        guard let slot = portSlots.take() else {
+        guard let slot = portSlots.take(for: port.name) else {
             throw DataplaneError(
                 .full, "attach to port \(port.name)",
                 "\(REMORA_MAX_PORTS) ports are attached, and there is room for no more")

@@ -161,7 +161,7 @@ extension Dataplane {
     private func assignSlots(_ spec: ProxySpec) throws(DataplaneError) -> [ServiceID] {
         var fresh: [ServiceID] = []
         for service in spec.services where serviceSlots[service.id] == nil {
-            guard let slot = slots.take() else {
+            guard let slot = slots.take(for: service.id) else {
                 for id in fresh { release(id) }
                 throw DataplaneError(
                     .full, "load proxy \(spec.id)", "all \(REMORA_MAX_SERVICES) service slots are taken")
@@ -193,9 +193,5 @@ extension Dataplane {
     public func slot(of service: ServiceID) -> UInt32? { serviceSlots[service] }
     public func programID(of id: ProxyID) -> UInt32? { try? proxies[id]?.proxy.program.info().id }
 
-    public func service(slot: UInt32) -> ServiceID? {
-        slotOwner[slot].flatMap { proxies[$0] }.flatMap { loaded in
-            loaded.services.first { serviceSlots[$0] == slot }
-        }
-    }
+    public func service(slot: UInt32) -> ServiceID? { slots[slot] }
 }

@@ -49,10 +49,10 @@ public final class Dataplane {
     let maps: NodeMaps
     private let ownership: Descriptor
     var attachments: [PortName: Attachment] = [:]
-    var portSlots = Slots(limit: UInt32(REMORA_MAX_PORTS))
+    var portSlots = Slots<PortName>(limit: UInt32(REMORA_MAX_PORTS))
     var proxies: [ProxyID: Loaded] = [:]
     var serviceSlots: [ServiceID: UInt32] = [:]
-    var slots = Slots(limit: UInt32(REMORA_MAX_SERVICES))
+    var slots = Slots<ServiceID>(limit: UInt32(REMORA_MAX_SERVICES))
     var slotOwner: [UInt32: ProxyID] = [:]
     var frontends: Claims<FrontendKey, remora_frontend>
     var vips: Claims<AddressKey, UInt32>

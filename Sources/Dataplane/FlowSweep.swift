@@ -62,9 +62,8 @@ public struct FlowSweep {
         let jiffies = UInt32(bitPattern: try maps.clock.testRun(Self.frame).verdict)
         clock.note(jiffies, at: now)
         var doomed: [remora_flow_key] = []
-        var seen: [(remora_flow_key, remora_flow)] = []
-        let more = try walk.next(limit: limit) { seen.append(($0, $1)) }
-        for (key, flow) in seen {
+        var walk = walk
+        let more = try walk.next(limit: limit) { key, flow in
             pass.entries += 1
             if let hertz = clock.hertz, isOver(flow, jiffies: jiffies, hertz: hertz) {
                 doomed.append(key)
@@ -72,6 +71,7 @@ public struct FlowSweep {
                 note(key, flow)
             }
         }
+        self.walk = walk
         for key in doomed { try drop(key, jiffies: jiffies) }
         guard !more else { return nil }
         try writeHalfOpen()

@@ -21,7 +21,9 @@ extension MACAddress {
         return (b[0], b[1], b[2], b[3], b[4], b[5])
     }
     init(_ octets: CMAC) {
-        self.init(bytes: [octets.0, octets.1, octets.2, octets.3, octets.4, octets.5])
+        let high = UInt64(octets.0) << 16 | UInt64(octets.1) << 8 | UInt64(octets.2)
+        let low = UInt64(octets.3) << 16 | UInt64(octets.4) << 8 | UInt64(octets.5)
+        self.init(bits: high << 24 | low)
     }
 }
 
