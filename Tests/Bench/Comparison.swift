@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Lab
 
 /// What clients get through a VIP, against the bare bridge under it: interleaved rounds in one run.
@@ -28,14 +29,13 @@ struct Comparison: ParsableCommand {
         var report = Report(rounds: rounds, seconds: seconds)
         var wanted = [Rig.Variant.bridge]
         for variant in variants where !wanted.contains(variant) { wanted.append(variant) }
+        try Self.loadBridgeNetfilter()
         for kind in ports {
             let rigs = try wanted.map { try Rig($0, on: kind, in: lab, remora: remora) }
             var section = Report.Section(ports: kind, variants: wanted)
             for round in 1...max(1, rounds) {
-                for rig in rigs {
-                    BenchLab.say("\(kind.rawValue), round \(round) of \(rounds): \(rig.variant.rawValue)")
-                    section.add(try rig.measure(seconds: seconds), of: rig.variant)
-                }
+                BenchLab.say("\(kind.rawValue), round \(round) of \(rounds)")
+                try measure(rigs, forwards: round % 2 == 1, into: &section)
             }
             for rig in rigs { try rig.checkProxy() }
             report.sections.append(section)
@@ -46,6 +46,25 @@ struct Comparison: ParsableCommand {
             print(report.registrationLine)
         }
         print("written: \(try report.write(to: output))")
+    }
+}
+
+extension Comparison {
+    /// Before the first bridge is made, so that all are alike: nftables' variant needs it, and most hosts have it.
+    private static func loadBridgeNetfilter() throws {
+        guard !FileManager.default.fileExists(atPath: "/proc/sys/net/bridge") else { return }
+        try call(["modprobe", "br_netfilter"])
+    }
+
+    /// One round: each load on every rig in turn, so that what is compared is seconds apart; the order alternates.
+    private func measure(_ rigs: [Rig], forwards: Bool, into section: inout Report.Section) throws {
+        var values: [Rig.Variant: [Metric: Double]] = [:]
+        for load in Load.Kind.allCases {
+            for rig in forwards ? rigs : rigs.reversed() {
+                values[rig.variant, default: [:]].merge(try rig.measure(load, seconds: seconds)) { $1 }
+            }
+        }
+        for (variant, values) in values { section.add(values, of: variant) }
     }
 }
 

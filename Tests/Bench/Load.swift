@@ -25,6 +25,14 @@ struct Load {
     let client: Namespace
     let seconds: Int
 
+    /// One run of a program each.
+    enum Kind: String, CaseIterable {
+        case one = "1 connection"
+        case many = "32 connections"
+        case new = "new connections"
+        case bulk
+    }
+
     struct Requests {
         /// Microseconds.
         let p50: Double

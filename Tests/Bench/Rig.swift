@@ -11,6 +11,8 @@ final class Rig {
         case bridge
         /// The same once more: what differs from 1 is noise.
         case again = "bridge-again"
+        /// The same with bridge netfilter off. The others have it as the kernel makes it.
+        case plain = "bridge-plain"
         /// A VIP on the NIC's bridge, translated by nftables; replies are translated by bridge netfilter.
         case nftables
         case redirect = "remora-redirect"
@@ -39,7 +41,7 @@ final class Rig {
         client = try Namespace("client", in: lab)
         port = "vm1"
         target = Self.serverAddress
-        try nic.addBridge(Site.bridge)
+        try nic.addBridge(Site.bridge, netfilter: variant == .plain ? false : nil)
         try client.addCable("eth0", to: nic, Site.uplink)
         try client.ip("address add \(Self.clientAddress)/16 dev eth0")
         try nic.plug(Site.uplink, into: Site.bridge)
@@ -51,7 +53,7 @@ final class Rig {
             try client.waitForService(at: Endpoint(Self.serverAddress, port), limit: .seconds(60))
         }
         switch variant {
-        case .bridge, .again: break
+        case .bridge, .again, .plain: break
         case .nftables: try translateWithNftables()
         case .redirect, .switch: try startRemora(binary, lab: lab)
         }
@@ -166,16 +168,17 @@ final class Rig {
         }
     }
 
-    /// Each metric once.
-    func measure(seconds: Int) throws -> [Metric: Double] {
+    func measure(_ kind: Load.Kind, seconds: Int) throws -> [Metric: Double] {
         let load = Load(client: client, seconds: seconds)
-        var values: [Metric: Double] = [:]
-        let one = try load.requests(at: target, connections: 1)
-        (values[.p50With1], values[.p99With1], values[.requestsWith1]) = (one.p50, one.p99, one.rate)
-        let many = try load.requests(at: target, connections: 32)
-        (values[.p50With32], values[.p99With32], values[.requestsWith32]) = (many.p50, many.p99, many.rate)
-        values[.newConnections] = try load.requests(at: target, connections: 32, keptOpen: false).rate
-        values[.bulk] = try load.bulk(at: bulkTarget ?? target)
-        return values
+        switch kind {
+        case .one:
+            let requests = try load.requests(at: target, connections: 1)
+            return [.p50With1: requests.p50, .p99With1: requests.p99, .requestsWith1: requests.rate]
+        case .many:
+            let requests = try load.requests(at: target, connections: 32)
+            return [.p50With32: requests.p50, .p99With32: requests.p99, .requestsWith32: requests.rate]
+        case .new: return [.newConnections: try load.requests(at: target, connections: 32, keptOpen: false).rate]
+        case .bulk: return [.bulk: try load.bulk(at: bulkTarget ?? target)]
+        }
     }
 }

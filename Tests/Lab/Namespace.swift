@@ -39,10 +39,12 @@ public final class Namespace: Sendable {
 
 /// What is plugged into what. Names are at most 15 characters, and belong to their namespace.
 extension Namespace {
-    /// A bridge without spanning tree; bridge netfilter is off, as on a machine where nothing loaded it.
-    public func addBridge(_ name: String, address: String? = nil) throws {
+    /// A bridge without spanning tree.
+    /// - Parameter netfilter: nil: as the kernel makes it, which is on wherever br_netfilter is in it (Docker, libvirt
+    ///   and Kubernetes load it); false: as on a machine where nothing loaded it.
+    public func addBridge(_ name: String, address: String? = nil, netfilter: Bool? = false) throws {
         try ip("link add \(name) type bridge forward_delay 0", "link set \(name) up")
-        try? sysctl("net.bridge.bridge-nf-call-iptables=0")
+        if let netfilter { try? sysctl("net.bridge.bridge-nf-call-iptables=\(netfilter ? 1 : 0)") }
         if let address { try ip("address add \(address) dev \(name)") }
     }
 
