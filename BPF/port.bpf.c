@@ -145,7 +145,7 @@ static __always_inline int fragment(struct __sk_buff *skb, struct packet *packet
 
 static __always_inline int outcome(struct __sk_buff *skb, struct packet *packet, enum parsed parsed, __u32 hook)
 {
-	if (!(hook & 1) && (parsed == PARSED_NOT_IPV4 ? take_answer6(skb, packet, hook)
+	if (!(hook & 1) && (parsed == PARSED_NOT_IPV4 ? take_answer6(skb, packet, hook, port_config.http_probe)
 						      : parsed == PARSED_NOT_TCP && take_answer(skb, packet, hook)))
 		return TCX_DROP;
 	if (!(hook & 1) && parsed == PARSED_NOT_IPV4 && asks_for_sender(packet) && is_to_vip_mac(packet)) {
@@ -190,7 +190,7 @@ int port_ingress(struct __sk_buff *skb)
 			return established(skb, &packet, flow, hook);
 	}
 	sniff_tcp(skb, &packet, port_config.slot, false);
-	if (take_tcp_answer(skb, &packet, hook))
+	if (take_tcp_answer(skb, &packet, hook, port_config.http_probe))
 		return TCX_DROP;
 	if (port_config.mode == REMORA_MODE_OBSERVE)
 		return pass(skb, hook, REMORA_PASS_OBSERVED);

@@ -6,9 +6,12 @@
 #include "arp.h"
 #include "maps.h"
 #include "report.h"
+#include "sniff.h"
 
 #define DNS_PORT 53
 #define MDNS_PORT 5353
+#define TCP_RST 0x04
+#define TCP_SYN_ACK 0x12
 #define TCP_RST_ACK 0x14
 
 /* RFC 792 and RFC 4443; linux/icmp.h drags in the C library. */
@@ -65,9 +68,21 @@ static __always_inline void tell_answer(struct __sk_buff *skb, const struct pack
 	count(skb, hook, REMORA_PROBE_ANSWERED);
 }
 
-static __always_inline bool may_answer(const struct tcphdr *tcp)
+/* Byte 13 of a TCP header: does it answer a SYN? */
+static __always_inline bool answers_syn(__u8 flags)
 {
-	return (tcp->syn && tcp->ack) || tcp->rst;
+	return (flags & TCP_SYN_ACK) == TCP_SYN_ACK || flags & TCP_RST;
+}
+
+/* On a connection that the agent opened: goes to the agent whole. */
+static __always_inline void copy_answer(struct __sk_buff *skb, const struct packet *packet, __u32 hook)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct advert_buffer *buffer = bpf_map_lookup_elem(&advert_buffers, &cpu);
+
+	if (buffer)
+		copy_frame(skb, buffer, hook / 2, packet, REMORA_ADVERT_PROBE);
+	count(skb, hook, REMORA_PROBE_ANSWERED);
 }
 
 static __always_inline struct answer answer_of_tcp(const struct tcphdr *tcp, __u8 ttl)
@@ -85,15 +100,20 @@ static __always_inline void refused(struct answer *answer, const struct quoted *
 	answer->acknowledged = protocol == IPPROTO_TCP ? bpf_ntohl(quoted->sequence) + 1 : 0;
 }
 
-static __always_inline bool take_tcp_answer(struct __sk_buff *skb, struct packet *packet, __u32 hook)
+/* `connected`: the agent may go on to speak, so that more than the answer to a SYN may be its. */
+static __always_inline bool take_tcp_answer(struct __sk_buff *skb, struct packet *packet, __u32 hook, bool connected)
 {
-	if (!may_answer(packet->tcp))
+	struct answer answer = answer_of_tcp(packet->tcp, packet->ip->ttl);
+
+	if (!connected && !answers_syn(answer.flags))
 		return false;
 	__u32 *probe = bpf_map_lookup_elem(&probes, &packet->key);
 	if (!probe)
 		return false;
-	struct answer answer = answer_of_tcp(packet->tcp, packet->ip->ttl);
-	tell_answer(skb, packet, hook, probe, &answer);
+	if (answers_syn(answer.flags))
+		tell_answer(skb, packet, hook, probe, &answer);
+	else
+		copy_answer(skb, packet, hook);
 	return true;
 }
 
@@ -228,7 +248,7 @@ static __always_inline bool asks_for_sender(const struct packet *packet)
 }
 
 /* All of IPv6. Nobody's answer to a question as small as ours has extension headers. */
-static __always_inline bool take_answer6(struct __sk_buff *skb, struct packet *packet, __u32 hook)
+static __always_inline bool take_answer6(struct __sk_buff *skb, struct packet *packet, __u32 hook, bool connected)
 {
 	const struct ipv6hdr *ip = packet->l3;
 	void *transport = packet->l3 + sizeof(*ip);
@@ -243,11 +263,13 @@ static __always_inline bool take_answer6(struct __sk_buff *skb, struct packet *p
 	if (ip->nexthdr == IPPROTO_TCP) {
 		const struct tcphdr *tcp = transport;
 
-		if ((void *)(tcp + 1) > packet->end || !may_answer(tcp))
+		if ((void *)(tcp + 1) > packet->end)
+			return false;
+		answer = answer_of_tcp(tcp, ip->hop_limit);
+		if (!connected && !answers_syn(answer.flags))
 			return false;
 		key.source_port = tcp->source;
 		key.destination_port = tcp->dest;
-		answer = answer_of_tcp(tcp, ip->hop_limit);
 	} else if (ip->nexthdr == IPPROTO_ICMPV6) {
 		if (!read_icmp6(packet, transport, &key, &answer))
 			return false;
@@ -264,7 +286,10 @@ static __always_inline bool take_answer6(struct __sk_buff *skb, struct packet *p
 	__u32 *probe = bpf_map_lookup_elem(&probes6, &key);
 	if (!probe)
 		return false;
-	tell_answer(skb, packet, hook, probe, &answer);
+	if (ip->nexthdr == IPPROTO_TCP && !answers_syn(answer.flags))
+		copy_answer(skb, packet, hook);
+	else
+		tell_answer(skb, packet, hook, probe, &answer);
 	return true;
 }
 

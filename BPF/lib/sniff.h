@@ -93,13 +93,14 @@ static __always_inline bool is_registry(struct remora_registry_key *end, __u8 pr
 }
 
 static __always_inline void copy_frame(struct __sk_buff *skb, struct advert_buffer *buffer, __u32 port_slot,
-				       const struct packet *packet, bool egress)
+				       const struct packet *packet, enum remora_advert_kind kind)
 {
+	const __u32 most = kind == REMORA_ADVERT_PROBE ? REMORA_PROBE_BYTES : REMORA_ADVERT_BYTES;
 	__u32 length = skb->len;
 
 	barrier_var(length); /* or the compiler drops the clamp that the verifier needs */
-	if (length > REMORA_ADVERT_BYTES)
-		length = REMORA_ADVERT_BYTES;
+	if (length > most)
+		length = most;
 	if (length < ETH_HLEN || bpf_skb_load_bytes(skb, 0, buffer->frame, length) < 0)
 		return;
 	buffer->header = (struct remora_advert){
@@ -109,7 +110,7 @@ static __always_inline void copy_frame(struct __sk_buff *skb, struct advert_buff
 	    .port = port_slot,
 	    .network = packet->key.network,
 	    .vlan = skb->vlan_present ? packet->vlan : 0, /* a tag in the bytes is in the copy */
-	    .egress = egress,
+	    .kind = kind,
 	};
 	if (bpf_ringbuf_output(&adverts, buffer, sizeof(buffer->header) + length, 0))
 		count_loss(REMORA_RING_ADVERTS);
@@ -298,7 +299,7 @@ static __always_inline void sniff_tcp(struct __sk_buff *skb, const struct packet
 		return;
 	read_tcp(skb, packet, &buffer->segment);
 	if (is_wanted(&buffer->segment) && !bpf_map_lookup_elem(&ignored, &packet->key))
-		copy_frame(skb, buffer, port_slot, packet, egress);
+		copy_frame(skb, buffer, port_slot, packet, egress ? REMORA_ADVERT_EGRESS : REMORA_ADVERT_INGRESS);
 }
 
 /* All else. Called when nothing else is to be done with the packet: what is known of it then need not be followed. */
@@ -315,7 +316,7 @@ static __always_inline void sniff_other(struct __sk_buff *skb, const struct pack
 	else
 		read_ipv4(packet, &buffer->segment);
 	if (is_wanted_piece(&buffer->segment))
-		copy_frame(skb, buffer, port_slot, packet, egress);
+		copy_frame(skb, buffer, port_slot, packet, egress ? REMORA_ADVERT_EGRESS : REMORA_ADVERT_INGRESS);
 }
 
 #endif

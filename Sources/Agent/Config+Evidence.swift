@@ -39,6 +39,15 @@ extension Config {
         public var never: [IPPrefix] = []
         /// If there are any, nothing else is probed.
         public var only: [IPPrefix] = []
+        /// Nil: nothing is asked over HTTP.
+        public var http: HTTP?
+
+        /// What is asked where a SYN was answered.
+        public struct HTTP: Sendable, Hashable {
+            /// Of instances: no other is asked.
+            public var ports: Set<UInt16>
+            public var path = "/"
+        }
     }
 
     mutating func readContainers(_ section: YAMLSection) {
@@ -77,7 +86,31 @@ extension Config {
         probe.ratePerPort = inner.integer("ratePerPort", in: 1...100_000) ?? probe.ratePerPort
         probe.never = Self.prefixes("never", in: inner)
         probe.only = Self.prefixes("only", in: inner)
+        probe.http = inner.section("http", keys: Self.keys(of: "http")).flatMap(Self.http)
     }
+
+    private static func http(_ section: YAMLSection) -> Probe.HTTP? {
+        var ports: Set<UInt16> = []
+        for (text, mark) in section.strings("ports", most: 64) {
+            if let port = UInt16(text), port != 0 {
+                ports.insert(port)
+            } else {
+                section.problems.add("\(section.name).ports: '\(text)' is no number from 1 to 65535", at: mark)
+            }
+        }
+        if !section.has("ports") { section.missing("ports", "of the instances that speak HTTP, such as [80, 8080]") }
+        var http = Probe.HTTP(ports: ports)
+        guard let path = section.string("path") else { return http }
+        if path.hasPrefix("/"), path.utf8.count <= longestPath, path.utf8.allSatisfy({ (0x21..<0x7f).contains($0) }) {
+            http.path = path
+        } else {
+            section.problem(
+                "'\(path)' is no path: a slash, and up to \(longestPath) visible characters of ASCII", "path")
+        }
+        return http
+    }
+    /// The request has to fit into one segment on any link.
+    private static let longestPath = 255
 
     private static func prefixes(_ key: String, in section: YAMLSection) -> [IPPrefix] {
         section.strings(key, most: 4096).compactMap { text, mark in

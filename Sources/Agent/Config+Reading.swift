@@ -7,7 +7,7 @@ extension Config {
     public static let keys: KeyValuePairs<String, [String]> = [
         "": rootKeys, "ports": portKeys, "networks": networkKeys, "registries": registryKeys,
         "containers": containerKeys, "overlays": overlayKeys, "proxies": proxyKeys, "flows": flowKeys,
-        "probe": probeKeys, "limits": limitKeys,
+        "probe": probeKeys, "http": httpKeys, "limits": limitKeys,
     ]
     private static let rootKeys = [
         "node", "mode", "forwarding", "state", "socket", "metrics", "bpffs", "logLevel", "ports", "networks",
@@ -21,8 +21,9 @@ extension Config {
     private static let proxyKeys = ["per", "drain", "restoreGrace"]
     private static let flowKeys = ["max", "idle", "halfOpen", "closed", "halfOpenPerPort"]
     private static let probeKeys = [
-        "enabled", "timeout", "tries", "liveness", "rate", "ratePerPort", "never", "only",
+        "enabled", "timeout", "tries", "liveness", "rate", "ratePerPort", "never", "only", "http",
     ]
+    private static let httpKeys = ["ports", "path"]
     private static let limitKeys = ["instancesPerPort", "servicesPerPort", "instances"]
 
     /// Reads the file at `path`; `hostname` names the node where the file does not.

@@ -32,9 +32,11 @@ extension Config {
     }
 
     var dataplaneSettings: Dataplane.Settings {
-        Dataplane.Settings(
+        var settings = Dataplane.Settings(
             node: node, bpffs: bpffs, flowCapacity: flows.max, halfOpenPerPort: flows.halfOpenPerPort,
             registries: endpoints.map { .init(address: $0.address, port: $0.port, transports: $0.transports) })
+        settings.httpProbe = probe.enabled && probe.http != nil
+        return settings
     }
 
     var proberSettings: Prober.Settings {

@@ -125,6 +125,7 @@ extension Engine {
     func consumeAdverts() { plane.consumeAdverts() }
 
     func hear(_ frame: CopiedFrame) {
+        if frame.isProbes { return probeSpokenTo(frame) }
         let now = clock.instant(monotonic: frame.time)
         let heard = ear.hear(
             frame.bytes, vlan: frame.vlan, network: frame.network, source: portTags.tag(frame.port), at: now)

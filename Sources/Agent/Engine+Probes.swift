@@ -25,7 +25,10 @@ extension Engine {
         let target = ProbeTarget(
             instance: instance, port: place.port, ifindex: link.index, vlan: vlan(of: instance.network, on: place.port),
             mac: place.mac, source: source, sourceMAC: plane.vipMAC)
-        guard let target else { return answer(instance, .notSent("\(place.mac) is no machine's address")) }
+        guard var target else { return answer(instance, .notSent("\(place.mac) is no machine's address")) }
+        if request.mayRequest, let http = config.probe.http, http.ports.contains(instance.port) {
+            target.request = HTTPProbe.request(path: http.path, of: instance, agent: "remora/\(Version.text) (probe)")
+        }
         // Nothing waits for it: so that those of many instances do not fall together.
         let delay: Duration = request.isRoutine ? .milliseconds(Int64.random(in: 0..<1000, using: &random)) : .zero
         run(prober.start(target, after: delay, at: clock.now, using: &random))
@@ -66,6 +69,8 @@ extension Engine {
             case .send(let frame): send(frame)
             case .forget(let key): plane.unexpect(key)
             case .finished(let instance, let result): answer(instance, result)
+            case .response(let instance, let response):
+                perform(fleet.requested(instance, HTTPFinding(response), at: clock.now))
             case .neighbour(let network, let address, let place):
                 _ = searches.found(Search.Host(network: network, address: address))
                 perform(fleet.neighbour(network: network, address, at: place, now: clock.now))
@@ -185,8 +190,21 @@ extension Engine {
     }
 
     private func place(of event: DataplaneEvent) -> Place? {
-        guard let port = event.port, let rule = config.port(matching: port) else { return nil }
-        return Place(port: port, role: rule.role, mac: event.mac, vlan: vlan(of: event.flow.network, on: port))
+        event.port.flatMap { place(of: event.mac, on: $0, in: event.flow.network) }
+    }
+
+    private func place(of mac: MACAddress, on port: PortName, in network: NetworkID) -> Place? {
+        config.port(matching: port).map {
+            Place(port: port, role: $0.role, mac: mac, vlan: vlan(of: network, on: port))
+        }
+    }
+
+    func probeSpokenTo(_ frame: CopiedFrame) {
+        guard let mac = Frame(frame.bytes)?.sourceMAC,
+            let place = place(of: mac, on: frame.port, in: frame.network),
+            let segment = ProbeSegment(frame.bytes, network: frame.network, place: place, time: frame.time)
+        else { return }
+        run(prober.heard(segment, at: clock.now))
     }
 
     private func probeAnswered(_ event: DataplaneEvent) {
@@ -195,7 +213,7 @@ extension Engine {
             number: event.probe, sequence: event.sequence, acknowledged: event.acknowledged,
             flags: TCPHeader.Flags(rawValue: event.tcpFlags), place: place, hopLimit: event.hopLimit,
             time: event.time)
-        run(prober.answered(answer))
+        run(prober.answered(answer, at: clock.now))
     }
 
     private func neighbourChanged(_ event: DataplaneEvent) {

@@ -25,6 +25,8 @@ public enum Classifier {
         /// No container list that is recent enough says otherwise.
         static let probeUnchecked = 20
         static let sharedMAC = -15
+        /// Its answers go through a mesh's proxy: most such have one in their pod.
+        static let meshHeader = -15
         static let neighbourAgrees = 10
         static let macPrefix = 10
         static let localMAC = -5

@@ -25,6 +25,7 @@ struct EvidenceCollection {
         let listed = addContainers() || facts.overlay != nil
         addWire()
         addProbe(listed: listed)
+        addRequest()
         addNeighbours(listed: listed)
         addMachine()
         if let overlay = facts.overlay {
@@ -97,6 +98,21 @@ struct EvidenceCollection {
         add(.probe, weight, Sentences.probe(probe) + (why.map { ": \($0)" } ?? ""), seen)
         guard isRoutedAnswer, let place = probe.place, let hops = probe.hopLimit else { return }
         add(.hopLimit, Weight.routed, Sentences.routed("the answer came in", by: place, hops), seen)
+    }
+
+    /// The answer to the SYN came from there already: it counts once. From another machine it is one of its own.
+    private mutating func addRequest() {
+        guard let http = facts.http else { return }
+        let isAnother = http.place.map { $0.mac != facts.probe?.place?.mac } ?? false
+        let seen = http.place.map {
+            Sighting(
+                address: facts.instance.address, place: $0, hopLimit: http.hopLimit, microseconds: http.microseconds)
+        }
+        let role = http.place.map { Self.sign(of: $0.role) } ?? 0
+        add(.httpProbe, isAnother ? role * Weight.probe : 0, Sentences.request(http, fromAnother: isAnother), seen)
+        if case .answered(_, _, let header?) = http.outcome {
+            add(.httpProbe, Weight.meshHeader, Sentences.mesh(header), seen)
+        }
     }
 
     /// On a mixed port the finding is that the answer does not come from the container network.

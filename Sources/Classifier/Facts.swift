@@ -11,6 +11,8 @@ public struct Facts: Sendable {
     public var heardHops: UInt8?
     /// Nil: an answer is awaited.
     public var probe: ProbeResult?
+    /// Nil: nothing was asked over HTTP, or nothing came of it yet.
+    public var http: HTTPFinding?
     /// Who answers ARP or neighbour discovery for its address.
     public var neighbours: [Place] = []
     /// For how many addresses on this network the machine answers that answers for this one.

@@ -64,6 +64,23 @@ enum Sentences {
         "\(what) by \(place(from))\(end(of: from.role))" + (from.role == .uplink ? ": it is not attached here" : "")
     }
 
+    static func request(_ http: HTTPFinding, fromAnother: Bool) -> String {
+        let by = http.place.map { " by \(place($0))" } ?? ""
+        let what =
+            switch http.outcome {
+            case .answered(let status, let server, _):
+                "HTTP answered \(status)\(by)" + (server.map { ", server \"\($0)\"" } ?? "")
+            case .notHTTP: "a request over HTTP was answered\(by), not in HTTP"
+            case .closed: "a request over HTTP was answered\(by) by the end of the connection"
+            case .silent: "a request over HTTP got no answer"
+            }
+        return what + (fromAnother ? ": another machine than the one that took the connection" : "")
+    }
+
+    static func mesh(_ header: String) -> String {
+        "its answer has the header \"\(header)\", which a mesh's proxy adds, as pods have one: weak evidence"
+    }
+
     static func routed(_ what: String, by from: Place, _ hops: UInt8) -> String {
         "\(what) by \(from.port) with hop limit \(hops): a router stands before it, as a node does before its containers"
     }

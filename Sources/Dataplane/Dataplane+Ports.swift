@@ -192,6 +192,7 @@ extension Dataplane {
         config.mode = UInt8((port.mode == .enforce ? REMORA_MODE_ENFORCE : REMORA_MODE_OBSERVE).rawValue)
         config.answer_arp = port.answerARP ? 1 : 0
         config.vip_mac = vipMAC.octets
+        config.http_probe = settings.httpProbe ? 1 : 0
         let vlans = port.vlans.sorted { $0.key < $1.key }
         config.vlan_count = UInt16(vlans.count)
         withUnsafeMutableBytes(of: &config.vlan_ids) { raw in

@@ -2,7 +2,7 @@ internal import BPFRuntime
 internal import CRemoraABI
 public import Model
 
-/// A frame to or from a registry, as it passed a port.
+/// A frame to or from a registry as it passed a port, or one of a probe's own connection, which ended there.
 public struct CopiedFrame {
     /// CLOCK_MONOTONIC, nanoseconds.
     public let time: UInt64
@@ -10,6 +10,8 @@ public struct CopiedFrame {
     public let network: NetworkID
     /// Of a tag that the device took off the bytes; nil: none.
     public let vlan: UInt16?
+    /// Of a connection that a probe opened: no registry's.
+    public let isProbes: Bool
     /// The kernel's own memory: gone when the handler returns.
     public let bytes: UnsafeRawBufferPointer
 }
@@ -109,6 +111,7 @@ extension Dataplane {
         return CopiedFrame(
             time: header.time, port: port, network: NetworkID(header.network),
             vlan: header.vlan == 0 ? nil : header.vlan,
+            isProbes: UInt32(header.kind) == REMORA_ADVERT_PROBE.rawValue,
             bytes: UnsafeRawBufferPointer(rebasing: record[headerSize..<headerSize + Int(header.length)]))
     }
 

@@ -15,6 +15,8 @@ public final class Dataplane {
         /// Half-open flows that one port may have.
         public var halfOpenPerPort: Int
         public var registries: [Registry]
+        /// Probes may go on to a request: whatever comes on their connections is taken off the wire and copied.
+        public var httpProbe = false
 
         public struct Registry: Sendable, Hashable {
             /// nil: any address.

@@ -22,6 +22,8 @@ extension Fleet {
         public var place: Place?
         /// Whom the guest just spoke to: a sender that it has a route to.
         public var registry: IPAddress?
+        /// Nothing came of a request over HTTP yet.
+        public var mayRequest = true
         /// Its port answered before: only then is silence a failure, whatever its machine says.
         public var wasOpen = false
         /// Nothing waits for the answer: it is only asked whether it still lives.

@@ -36,6 +36,14 @@ extension Fleet {
         return finish(at: now)
     }
 
+    /// What its port said to a request over HTTP.
+    public mutating func requested(_ id: InstanceID, _ finding: HTTPFinding, at now: Instant) -> [Action] {
+        guard let instance = instances[id], settings.probing, instance.probe?.place != nil else { return [] }
+        update(id) { $0.traces.http = finding }
+        judge(id, at: now)
+        return finish(at: now)
+    }
+
     /// Did others answer for its address as soon as it came? Then whose it is was never known.
     func hadRivals(_ instance: Instance) -> Bool {
         let settled = instance.traces.since + Settings.settling
@@ -85,6 +93,7 @@ extension Fleet {
         doubt(machine, when: machines[machine]?.count)
         if let last = lastMachines[instance.host], last != mac {
             instance.traces.reused = instance.traces.reused ?? instance.traces.since
+            instance.traces.http = nil
             doubtful.insert(instance.id)
         }
         lastMachines.set(instance.host, mac)

@@ -125,6 +125,7 @@ extension Fleet {
         facts.heard = instance.heard
         facts.heardHops = instance.traces.hopLimit
         facts.probe = settings.probing ? instance.probe : .notSent("probing is switched off")
+        facts.http = settings.probing ? instance.traces.http : nil
         facts.neighbours = instance.traces.neighbours.map(\.place)
         facts.overlay = instance.traces.overlay
         facts.reused = instance.traces.reused
@@ -162,6 +163,7 @@ extension Fleet {
             instance: id, place: place ?? instance.place ?? instance.heard ?? provenPlace(of: instance.host),
             registry: instance.registry)
         request.wasOpen = instance.open && instance.move == nil
+        request.mayRequest = instance.traces.http == nil
         request.isRoutine = instance.live && instance.failures == 0 && instance.move == nil && place == nil
         probes.append(request)
         // Should its result never come.
@@ -206,6 +208,7 @@ extension Fleet {
         guard let instance = instances[id], !instance.live else { return }
         update(id) { instance in
             instance.traces.reused = now
+            instance.traces.http = nil
             instance.probe = nil
         }
         ask(id, via: instance.place, at: now)

@@ -12,6 +12,8 @@ public struct Traces: Hashable, Sendable, Codable {
     public var neighbours: [Neighbour] = []
     /// The container overlay whose frames carried its address.
     public var overlay: OverlaySegment?
+    /// Asked once; nil in journals of older agents, too.
+    public var http: HTTPFinding?
 
     public struct Neighbour: Hashable, Sendable, Codable {
         public var place: Place

@@ -7,6 +7,8 @@ public struct Evidence: Hashable, Sendable, Codable {
         case declared
         /// The instance answered a probe, or did not.
         case probe
+        /// What its port said to a request over HTTP.
+        case httpProbe
         /// Who answers ARP or neighbour discovery for its address.
         case neighbour
         /// The port where its own frames were seen, and that port's role.

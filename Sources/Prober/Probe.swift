@@ -22,6 +22,8 @@ public struct ProbeTarget: Hashable, Sendable {
     /// The sender: an address that the guest has a route to, best that of the registry it spoke to.
     public var source: IPAddress
     public var sourceMAC: MACAddress
+    /// Sent where the SYN is answered (`HTTPProbe.request`); nil: the connection is reset at once.
+    public var request: [UInt8]?
 
     /// Nil where the sender is of another family than the instance.
     public init?(
@@ -152,6 +154,8 @@ public enum ProbeStep: Hashable, Sendable {
     /// Such an answer does not count any more.
     case forget(ProbeKey)
     case finished(InstanceID, ProbeResult)
+    /// What came of a target's request, after `finished` and at most once.
+    case response(InstanceID, ProbeResponse)
     /// Somebody there has this address.
     case neighbour(NetworkID, IPAddress, Place)
 }

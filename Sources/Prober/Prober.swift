@@ -5,7 +5,8 @@ internal import Packets
 /// randomness come in, steps go out; `ProbeSocket` does the sending.
 ///
 /// A probe is a SYN, a query or an echo request from an unpredictable port with an unpredictable number. Its answer must
-/// tell that number, so that only who saw the probe can answer it. A SYN-ACK is reset at once, before the guest accepts.
+/// tell that number, so that only who saw the probe can answer it. A SYN-ACK is reset at once, before the guest accepts,
+/// unless its target is to be asked over HTTP.
 /// Who was silent once is asked for an echo, too: a machine may be there and drop what its port is sent.
 public struct Prober: ~Copyable {
     public struct Settings: Hashable, Sendable {
@@ -54,20 +55,23 @@ public struct Prober: ~Copyable {
         var generation: UInt64 = 0
     }
 
-    public private(set) var counters = Counters()
-    private let settings: Settings
+    public internal(set) var counters = Counters()
+    let settings: Settings
     private var outstanding: [UInt32: Outstanding] = [:]
     /// Numbers of echo requests, by that of the probe that they went with.
     private var echoes: [UInt32: UInt32] = [:]
     /// When the first frame with a number went out: CLOCK_MONOTONIC, nanoseconds.
-    private var sentAt: [UInt32: UInt64] = [:]
+    var sentAt: [UInt32: UInt64] = [:]
     private var questions: [UInt32: ProbeKey] = [:]
-    private var byKey: [ProbeKey: UInt32] = [:]
+    var byKey: [ProbeKey: UInt32] = [:]
+    /// Connections that were gone on with, by their probe's number: one for an instance.
+    var sessions: [UInt32: HTTPSession] = [:]
+    var sessionOf: [InstanceID: UInt32] = [:]
     private var byInstance: [InstanceID: UInt32] = [:]
     private var deadlines = DeadlineQueue()
     /// Waiting for their turn, oldest first.
     private var waiting: [UInt32] = []
-    private var frames: TokenBuckets
+    var frames: TokenBuckets
     /// Questions for a neighbour have a rate of their own: they take no probe's turn.
     private var asks: TokenBuckets
     private var generation: UInt64 = 0
@@ -133,11 +137,16 @@ public struct Prober: ~Copyable {
     ///
     /// - Parameter time: CLOCK_MONOTONIC, nanoseconds.
     public mutating func sent(_ number: UInt32, at time: UInt64) {
-        if byNumber(number) != nil, sentAt[number] == nil { sentAt[number] = time }
+        guard byNumber(number) != nil || sessions[number] != nil, sentAt[number] == nil else { return }
+        sentAt[number] = time
     }
 
     /// The probe that was asked by this number, or by that of its echo request.
     private func byNumber(_ number: UInt32) -> Outstanding? { outstanding[echoes[number] ?? number] }
+
+    func microseconds(_ number: UInt32, until time: UInt64) -> Int? {
+        sentAt[number].flatMap { time < $0 ? nil : Int((time - $0) / 1000) }
+    }
 
     /// Asks who has an address. What is over the rate is not asked.
     public mutating func ask(_ question: NeighbourQuestion, at now: Instant) -> [ProbeStep] {
@@ -165,6 +174,7 @@ public struct Prober: ~Copyable {
                 byKey[key] = nil
                 steps.append(.forget(key))
             }
+            steps += advanceSession(number, generation: generation, at: now)
             guard let probe = outstanding[number], probe.generation == generation else { continue }
             if probe.isLingering {
                 steps += remove(number)
@@ -181,11 +191,12 @@ public struct Prober: ~Copyable {
     }
 
     /// What came back. Anything that is no answer to a probe is counted and gives no step.
-    public mutating func answered(_ answer: ProbeAnswer) -> [ProbeStep] {
+    public mutating func answered(_ answer: ProbeAnswer, at now: Instant) -> [ProbeStep] {
         if let key = questions[answer.number] {
             counters.answered += 1
             return [.neighbour(key.network, key.source, answer.place)]
         }
+        if sessions[answer.number] != nil { return heardAgain(answer, at: now) }
         let number = echoes[answer.number] ?? answer.number
         guard let probe = outstanding[number], let result = result(of: probe, answer) else {
             counters.strays += 1
@@ -198,10 +209,13 @@ public struct Prober: ~Copyable {
             return probe.isLingering ? [.finished(probe.target.instance, result)] : []
         }
         var steps = remove(number)
-        if probe.method == .syn, answer.flags.contains(.syn),
-            let frame = segment(probe, flags: .rst, sequence: probe.sequence &+ 1)
-        {
-            steps.insert(.send(frame), at: 0)
+        if probe.method == .syn, answer.flags.contains(.syn) {
+            if let asked = ask(probe.target, probe.key, answer, at: now) {
+                steps.removeAll { $0 == .forget(probe.key) }
+                steps += asked
+            } else if let frame = segment(probe, flags: .rst, sequence: probe.sequence &+ 1) {
+                steps.insert(.send(frame), at: 0)
+            }
         }
         return steps + [.finished(probe.target.instance, result)]
     }
@@ -210,7 +224,7 @@ public struct Prober: ~Copyable {
     private func result(of probe: Outstanding, _ answer: ProbeAnswer) -> ProbeResult? {
         let isEcho = answer.number == probe.echo?.number || probe.method == .echo
         let (asked, hops) = (probe.sequence & 0xffff, answer.hopLimit)
-        let time = sentAt[answer.number].flatMap { answer.time < $0 ? nil : Int((answer.time - $0) / 1000) }
+        let time = microseconds(answer.number, until: answer.time)
         let isRefusal = answer.flags.contains(.rst)
         if isEcho {
             guard answer.flags.isEmpty, answer.acknowledged == asked else { return nil }
@@ -231,11 +245,12 @@ public struct Prober: ~Copyable {
     public mutating func portVanished(_ port: PortName) -> [ProbeStep] {
         frames.forget(port)
         asks.forget(port)
-        return outstanding.filter { $0.value.target.port == port }.flatMap { number, probe in
-            let result: [ProbeStep] =
-                probe.isLingering ? [] : [.finished(probe.target.instance, .notSent("port \(port) is gone"))]
-            return remove(number) + result
-        }
+        return removeSessions(of: port)
+            + outstanding.filter { $0.value.target.port == port }.flatMap { number, probe in
+                let result: [ProbeStep] =
+                    probe.isLingering ? [] : [.finished(probe.target.instance, .notSent("port \(port) is gone"))]
+                return remove(number) + result
+            }
     }
 
     // MARK: sending
@@ -297,14 +312,10 @@ public struct Prober: ~Copyable {
     }
 
     private func segment(_ probe: Outstanding, flags: TCPHeader.Flags, sequence: UInt32) -> ProbeFrame? {
-        let target = probe.target
         var segment = TCPSegment(
-            sourceMAC: target.sourceMAC, destinationMAC: target.mac, source: target.source,
-            destination: target.instance.address, sourcePort: probe.key.destinationPort,
-            destinationPort: target.instance.port, sequence: sequence, flags: flags)
-        segment.vlan = target.vlan
+            from: probe.target, port: probe.key.destinationPort, sequence: sequence, flags: flags)
         if flags.contains(.syn) { segment.maximumSegment = 1460 }
-        return wrap(segment.frame(), target)
+        return wrap(segment.frame(), probe.target)
     }
 
     private func echo(_ probe: Outstanding, identifier: UInt16) -> ProbeFrame? {
@@ -333,9 +344,14 @@ public struct Prober: ~Copyable {
     }
 
     private mutating func schedule(_ number: UInt32, at deadline: Instant) {
-        generation += 1
+        let generation = push(number, at: deadline)
         outstanding[number]?.generation = generation
+    }
+
+    mutating func push(_ number: UInt32, at deadline: Instant) -> UInt64 {
+        generation += 1
         deadlines.push(number, generation, at: deadline)
+        return generation
     }
 
     private mutating func remove(_ number: UInt32) -> [ProbeStep] {

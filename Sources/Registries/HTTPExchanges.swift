@@ -58,18 +58,23 @@ final class HTTPExchanges {
         self.answersFrom = answersFrom
         requests = EmbeddedChannel()
         answers = EmbeddedChannel()
-        var bounds = NIOHTTPDecoderLimitConfiguration()
-        bounds.maxHeaderFieldSize = 16 * 1024
-        bounds.maxHeaderListSize = 64 * 1024
-        let requestDecoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: bounds)
+        let requestDecoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: Self.bounds)
         answerDecoder = HTTPResponseDecoder(
-            leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .drop, limitConfiguration: bounds)
+            leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .drop,
+            limitConfiguration: Self.bounds)
         do {
             try requests.pipeline.syncOperations.addHandler(ByteToMessageHandler(requestDecoder))
             try answers.pipeline.syncOperations.addHandler(ByteToMessageHandler(answerDecoder))
         } catch {
             return nil
         }
+    }
+
+    static var bounds: NIOHTTPDecoderLimitConfiguration {
+        var bounds = NIOHTTPDecoderLimitConfiguration()
+        bounds.maxHeaderFieldSize = 16 * 1024
+        bounds.maxHeaderListSize = 64 * 1024
+        return bounds
     }
 
     /// A channel that is not closed keeps itself alive.

@@ -74,6 +74,27 @@ import Testing
         #expect(config.limits == .init(instancesPerPort: 10, servicesPerPort: 5, instances: 100))
     }
 
+    @Test("a request over HTTP is off unless its ports are named; its path is the root unless another is") func http()
+        throws
+    {
+        let text = "ports: [{match: eth0, role: vm}]\nprobe: "
+        #expect(try parse(text + "{}").probe.http == nil)
+        #expect(try parse(text + "{http: {ports: [80, 8080]}}").probe.http == .init(ports: [80, 8080]))
+        let config = try parse(text + "{http: {ports: [80], path: /health?a=b}}")
+        #expect(config.probe.http == .init(ports: [80], path: "/health?a=b") && config.dataplaneSettings.httpProbe)
+        #expect(try parse(text + "{enabled: false, http: {ports: [80]}}").dataplaneSettings.httpProbe == false)
+        for (wrong, told) in [
+            ("{http: {path: /}}", "2:15: probe.http: 'ports' is missing"), ("{http: true}", "must be a mapping"),
+            ("{http: {ports: [0]}}", "2:24: probe.http.ports: '0' is no number from 1 to 65535"),
+            ("{http: {ports: [80], path: health}}", "is no path"),
+            ("{http: {ports: [80], path: \"/a b\"}}", "is no path"),
+            ("{http: {ports: [80], path: \"/a\\r\\nX: y\"}}", "is no path"),
+            ("{http: {ports: [80], patch: /}}", "unknown key 'patch'; did you mean 'path'?"),
+        ] {
+            #expect(problems(text + wrong).contains { $0.contains(told) }, "\(wrong): \(problems(text + wrong))")
+        }
+    }
+
     @Test("ports alone are enough: all else has a default, and observe is the mode") func least() throws {
         let config = try parse("ports: [{match: eth0, role: vm}]")
         #expect(config.mode == .observe && config.forwarding == .switch && config.node == "host")

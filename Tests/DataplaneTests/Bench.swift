@@ -32,7 +32,7 @@ final class Rig {
     init(
         flows: Int = 4096, halfOpen: Int = 1000, forwarding: Forwarding = .switch, mode: Mode = .enforce,
         registries: [Dataplane.Settings.Registry] = [], vlans: [UInt16: NetworkID] = [:], role: PortRole = .vm,
-        node: String? = nil
+        node: String? = nil, httpProbe: Bool = false
     ) throws {
         let number = Self.count.withLock { count in
             count += 1
@@ -42,6 +42,7 @@ final class Rig {
         settings.flowCapacity = flows
         settings.halfOpenPerPort = halfOpen
         settings.registries = registries
+        settings.httpProbe = httpProbe
         plane = try Dataplane(settings)
         port = PortName("lo")
         // loaded and reachable by test runs, and attached to nothing

@@ -34,11 +34,14 @@ struct ProbeAnswerTests {
             ?? []
     }
 
-    static func segment(_ from: String, _ to: String, flags: TCPHeader.Flags) -> [UInt8] {
+    static func segment(
+        _ from: String, _ to: String, flags: TCPHeader.Flags, vlan: UInt16? = nil, payload: [UInt8] = []
+    ) -> [UInt8] {
         var segment = TCPSegment(
             sourceMAC: guest, destinationMAC: ours, source: ip(from), destination: ip(to), sourcePort: 80,
             destinationPort: 40000, sequence: 9, flags: flags)
         segment.acknowledged = 0x1234_5678
+        (segment.vlan, segment.payload) = (vlan, payload)
         return segment.frame() ?? []
     }
 
@@ -130,6 +133,49 @@ struct ProbeAnswerTests {
         for count in 54..<max(54, one.bytes.count) {
             _ = try rig.run(Array(one.bytes.prefix(count)))
         }
+    }
+
+    final class Copied {
+        var frames: [(bytes: [UInt8], network: NetworkID, isProbes: Bool)] = []
+        var events = 0
+    }
+
+    @Test(
+        "what is said on a connection of the agent's own ends at the port, and is copied to it, up to a bound",
+        arguments: [("10.0.0.1", "10.0.0.254"), ("fd00::1", "fd00::fe")], [Mode.observe, .enforce])
+    func spoken(ends: (String, String), mode: Mode) throws {
+        let rig = try Rig(mode: mode, registries: SniffTests.registries, vlans: [100: NetworkID(7)], httpProbe: true)
+        let copied = Copied()
+        _ = try rig.plane.openRings(
+            frame: { copied.frames.append((Array($0.bytes), $0.network, $0.isProbes)) },
+            event: { _ in copied.events += 1 })
+        let (a, us) = ends
+        let answer = Array("HTTP/1.1 200 OK\r\n\r\n".utf8)
+        let segments: [[UInt8]] = [
+            Self.segment(a, us, flags: .ack), Self.segment(a, us, flags: [.ack, .psh], payload: answer),
+            Self.segment(a, us, flags: [.ack, .fin]),
+            Self.segment(a, us, flags: .ack, payload: [UInt8](repeating: 65, count: 3400)),
+        ]
+        for bytes in segments { #expect(try rig.run(bytes).0 == nextHop, "nobody expects it") }
+        try rig.plane.expect(Self.key(6, a, 80, us, 40000), number: 4711)
+        for bytes in segments {
+            copied.frames = []
+            let (verdict, _, reasons) = try rig.run(bytes)
+            #expect(verdict == dropped && reasons == ["probe-answered": 1])
+            rig.plane.consumeAdverts()
+            let frame = try #require(copied.frames.first)
+            #expect(copied.frames.count == 1 && frame.isProbes && frame.network == NetworkID(0))
+            #expect(frame.bytes == Array(bytes.prefix(3072)))
+        }
+        rig.plane.consumeEvents()
+        #expect(copied.events == 0)
+        #expect(try rig.run(Self.segment(a, us, flags: [.ack, .fin], vlan: 100)).0 == nextHop, "another network's")
+    }
+
+    @Test("where no request is configured, what is said on a connection is not looked at") func unspoken() throws {
+        let rig = try Rig()
+        try rig.plane.expect(Self.key(6, "10.0.0.1", 80, "10.0.0.254", 40000), number: 1)
+        #expect(try rig.run(Self.segment("10.0.0.1", "10.0.0.254", flags: [.ack, .psh], payload: [1])).0 == nextHop)
     }
 
     @Test("in observe mode, and behind a VLAN's tag, it ends as well", arguments: [false, true])

@@ -28,13 +28,15 @@ struct SniffTests {
             var bytes: [UInt8]
             var network: NetworkID
             var vlan: UInt16?
+            var isProbes = false
         }
 
         init(vlans: [UInt16: NetworkID] = [:], mode: Mode = .enforce) throws {
             rig = try Rig(mode: mode, registries: SniffTests.registries, vlans: vlans)
             _ = try rig.plane.openRings(
                 frame: { [unowned self] in
-                    copies.append(.init(bytes: Array($0.bytes), network: $0.network, vlan: $0.vlan))
+                    copies.append(
+                        .init(bytes: Array($0.bytes), network: $0.network, vlan: $0.vlan, isProbes: $0.isProbes))
                 }, event: { _ in })
         }
 

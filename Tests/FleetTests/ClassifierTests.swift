@@ -144,6 +144,40 @@ import Testing
         #expect(judge(heard: tap0, answer(tap0)) { $0.heardHops = 128 }.verdict == .vm)
         #expect(judge(heard: uplink, .answered(tap0, open: true, hopLimit: 64)) { $0.heardHops = 60 }.verdict == .vm)
     }
+    @Test("an answer over HTTP is shown, and counts with the SYN's answer: once") func request() throws {
+        func asked(_ outcome: HTTPFinding.Outcome, by place: Place? = tap0) throws -> Judgement {
+            judge(heard: tap0, answer(tap0)) {
+                $0.http = HTTPFinding(outcome: outcome, place: place, hopLimit: 64, microseconds: 700)
+            }
+        }
+        let plain = judge(heard: tap0, answer(tap0))
+        let web = try asked(.answered(status: 200, server: "nginx", mesh: nil))
+        #expect(web.verdict == .vm && web.score == plain.score)
+        let evidence = try #require(web.evidence.first { $0.kind == .httpProbe })
+        #expect(evidence.weight == 0 && evidence.seen?.microseconds == 700 && evidence.seen?.place == tap0)
+        #expect(evidence.sentence.contains("HTTP answered 200 by tap0") && evidence.sentence.contains("\"nginx\""))
+        for outcome in [HTTPFinding.Outcome.notHTTP, .closed, .silent] {
+            #expect(try asked(outcome, by: outcome == .silent ? nil : tap0).score == plain.score)
+        }
+    }
+    @Test("a header of a mesh's proxy is weak evidence of a container, and said to be weak") func mesh() throws {
+        let judgement = judge(heard: tap0, answer(tap0)) {
+            $0.http = HTTPFinding(
+                outcome: .answered(status: 200, server: "istio-envoy", mesh: "server: istio-envoy"), place: tap0)
+        }
+        #expect(judgement.verdict == .vm)
+        let evidence = try #require(judgement.evidence.first { $0.kind == .httpProbe && $0.weight != 0 })
+        #expect(evidence.weight < 0 && !evidence.isStrong && evidence.sentence.contains("weak"))
+        #expect(MeshHeader.first(among: [("date", "x"), ("x-envoy-upstream-service-time", "3")]) != nil)
+        #expect(MeshHeader.first(among: [("server", "Envoy")]) == "server: Envoy")
+        #expect(MeshHeader.first(among: [("l5d-proxy-error", "x")]) == "l5d-proxy-error")
+        #expect(MeshHeader.first(among: [("server", "nginx"), ("x-envoyage", "x")]) == nil)
+    }
+    @Test("an answer over HTTP by another machine than took the connection counts by its port's role") func another() {
+        let judgement = judge(heard: tap0, answer(tap0)) { $0.http = HTTPFinding(outcome: .notHTTP, place: cni) }
+        #expect(judgement.verdict == .unknown)
+        #expect(judgement.evidence.contains { $0.kind == .httpProbe && $0.weight == -60 })
+    }
     @Test("an overlay of the container network makes a container") func overlay() {
         let segment = OverlaySegment(encapsulation: .vxlan, port: 4789, vni: 42)
         let judgement = judge(heard: mixed, answer(mixed)) { $0.overlay = segment }

@@ -109,6 +109,22 @@ import Testing
         #expect(time(lab) == 7)
     }
 
+    @Test("a request over HTTP is asked for once, and goes with what it was found on") func request() {
+        var lab = Lab()
+        lab.hear(consul("web", id: "w"))
+        let id = instance(a)
+        #expect(lab.probed.last { $0.instance == id }?.mayRequest == true)
+        lab.apply(lab.fleet.requested(id, HTTPFinding(outcome: .notHTTP, place: tap0), at: lab.now))
+        #expect(evidence(lab, .httpProbe).count == 1 && lab.backends("web") == [a: .live])
+        lab.wait(.seconds(60))
+        #expect(lab.probed.last { $0.instance == id }?.mayRequest == false)
+        #expect(lab.fleet.requested(instance(b), HTTPFinding(outcome: .silent), at: lab.now).isEmpty)
+        (lab.machines[a], lab.clones[a]) = (tap1, [tap1])
+        lab.hear(consul("web", id: "v"), on: tap1)
+        lab.wait(.seconds(5))
+        #expect(lab.view(a)?.place == tap1 && evidence(lab, .httpProbe).isEmpty)
+    }
+
     @Test("another machine that claims a dead container's address is believed once that is silent") func taken() {
         var lab = Lab()
         lab.machines[a] = cni

@@ -73,19 +73,19 @@ struct SeededGenerator: RandomNumberGenerator {
         var random = SeededGenerator(state: 2)
         let steps = prober.start(try Self.target(), at: Self.start, using: &random)
         let answer = try Self.answer(steps, flags: [.syn, .ack])
-        let done = prober.answered(answer)
+        let done = prober.answered(answer, at: Self.start)
         #expect(Self.results(done) == [.answered(Self.place, open: true, hopLimit: 64)])
         #expect(done.contains(.forget(try #require(Self.expected(steps)))))
         let reset = try #require(Self.sent(done).first)
         #expect(reset.bytes[47] == 4 && Self.sequence(reset) == answer.acknowledged)
-        #expect(prober.count == 0 && prober.answered(answer).isEmpty && prober.counters.strays == 1)
+        #expect(prober.count == 0 && prober.answered(answer, at: Self.start).isEmpty && prober.counters.strays == 1)
     }
 
     @Test("a RST says closed, and is not answered") func closed() throws {
         var prober = Prober(settings: .init(), at: Self.start)
         var random = SeededGenerator(state: 3)
         let steps = prober.start(try Self.target(), at: Self.start, using: &random)
-        let done = prober.answered(try Self.answer(steps, flags: [.rst, .ack]))
+        let done = prober.answered(try Self.answer(steps, flags: [.rst, .ack]), at: Self.start)
         #expect(Self.results(done) == [.answered(Self.place, open: false, hopLimit: 64)])
         #expect(Self.sent(done).isEmpty)
     }
@@ -98,7 +98,7 @@ struct SeededGenerator: RandomNumberGenerator {
             try Self.answer(steps, flags: [.syn, .ack], off: 2), try Self.answer(steps, flags: .rst),
             try Self.answer(steps, flags: [.syn, .rst, .ack]), try Self.answer(steps, flags: .ack),
         ] {
-            #expect(prober.answered(forged).isEmpty)
+            #expect(prober.answered(forged, at: Self.start).isEmpty)
         }
         #expect(prober.counters.strays == 4 && prober.count == 1)
     }
@@ -121,7 +121,7 @@ struct SeededGenerator: RandomNumberGenerator {
         let steps = prober.start(try Self.target(), at: Self.start, using: &random)
         _ = prober.advance(at: Self.start + .milliseconds(200))
         #expect(Self.results(prober.advance(at: Self.start + .milliseconds(400))) == [.silent])
-        let done = prober.answered(try Self.answer(steps, flags: [.syn, .ack]))
+        let done = prober.answered(try Self.answer(steps, flags: [.syn, .ack]), at: Self.start)
         #expect(Self.results(done) == [.answered(Self.place, open: true, hopLimit: 64)])
 
         let again = prober.start(try Self.target(), at: Self.start + .seconds(1), using: &random)
@@ -143,13 +143,14 @@ struct SeededGenerator: RandomNumberGenerator {
         for frame in Self.sent(second) { prober.sent(try #require(frame.number), at: 205_000_000) }
         var answer = try Self.answer(steps, flags: [.syn, .ack])
         answer.time = 205_312_999
-        #expect(Self.results(prober.answered(answer)).first?.microseconds == 200_312)
+        #expect(Self.results(prober.answered(answer, at: Self.start)).first?.microseconds == 200_312)
 
         let again = prober.start(try Self.target(), at: Self.start + .seconds(1), using: &random)
         var early = try Self.answer(again, flags: [.syn, .ack])
         early.time = 1
         prober.sent(try #require(Self.number(again)), at: 2000)
-        #expect(Self.results(prober.answered(early)) == [.answered(Self.place, open: true, hopLimit: 64)])
+        #expect(
+            Self.results(prober.answered(early, at: Self.start)) == [.answered(Self.place, open: true, hopLimit: 64)])
     }
 
     @Test("a second wish for the same probe joins the first; one by another port replaces it") func joined() throws {
@@ -240,7 +241,7 @@ struct SeededGenerator: RandomNumberGenerator {
                     case .expect(let key, _): #expect(expected.insert(key).inserted)
                     case .forget(let key): #expect(expected.remove(key) != nil)
                     case .finished: finished += 1
-                    case .send, .neighbour: break
+                    case .send, .neighbour, .response: break
                     }
                 }
             }
@@ -301,9 +302,9 @@ struct SeededGenerator: RandomNumberGenerator {
         #expect(frame.bytes[23] == 1 && frame.bytes[34] == 8)
         let sequence = UInt32(frame.bytes[40]) << 8 | UInt32(frame.bytes[41])
         let wrong = ProbeAnswer(number: number, acknowledged: sequence ^ 1, place: Common.place, hopLimit: 63)
-        #expect(prober.answered(wrong).isEmpty && prober.counters.strays == 1)
+        #expect(prober.answered(wrong, at: Common.start).isEmpty && prober.counters.strays == 1)
         let right = ProbeAnswer(number: number, acknowledged: sequence, place: Common.place, hopLimit: 63)
-        #expect(prober.answered(right).isEmpty, "its port may still answer")
+        #expect(prober.answered(right, at: Common.start).isEmpty, "its port may still answer")
         let third = prober.advance(at: Common.start + .milliseconds(400))
         #expect(Common.results(third) == [.present(Common.place, hopLimit: 63)])
     }
@@ -324,7 +325,7 @@ struct SeededGenerator: RandomNumberGenerator {
             UInt32(frame.bytes[udp.payload.lowerBound]) << 8 | UInt32(frame.bytes[udp.payload.lowerBound + 1])
         let number = try #require(Common.number(asked))
         let done = prober.answered(
-            ProbeAnswer(number: number, acknowledged: identifier, place: Common.place, hopLimit: 64))
+            ProbeAnswer(number: number, acknowledged: identifier, place: Common.place, hopLimit: 64), at: Common.start)
         #expect(Common.results(done) == [.answered(Common.place, open: true, hopLimit: 64)])
 
         let echoed = prober.start(
@@ -335,7 +336,7 @@ struct SeededGenerator: RandomNumberGenerator {
         let closed = prober.answered(
             ProbeAnswer(
                 number: try #require(Common.number(refused)), acknowledged: 0, flags: [.rst, .ack],
-                place: Common.place, hopLimit: 64))
+                place: Common.place, hopLimit: 64), at: Common.start)
         #expect(Common.results(closed) == [.answered(Common.place, open: false, hopLimit: 64)])
     }
 
@@ -379,7 +380,7 @@ struct SeededGenerator: RandomNumberGenerator {
         let address = try #require(IPAddress("10.88.0.11"))
         for _ in 0..<2 {
             let told = prober.answered(
-                ProbeAnswer(number: number, acknowledged: 0, place: Common.place, hopLimit: 0))
+                ProbeAnswer(number: number, acknowledged: 0, place: Common.place, hopLimit: 0), at: Common.start)
             #expect(told == [.neighbour(NetworkID(0), address, Common.place)])
         }
         let six = try ask("fd77::11")

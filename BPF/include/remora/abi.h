@@ -21,6 +21,7 @@
 #define REMORA_MAX_POLICY_RULES 16	/* port rules that share a source prefix */
 #define REMORA_MAGLEV_SIZE 1021		/* prime, see Maglev (Eisenbud et al., NSDI 2016), 3.4 */
 #define REMORA_ADVERT_BYTES 65600	/* longest copied frame: 64 KiB of IP and its link header */
+#define REMORA_PROBE_BYTES 3072		/* of those, of what is said on the agent's own connections */
 #define REMORA_CB_MAGIC 0x52454d4fu	/* skb->cb[0]: this packet went through a proxy on this node */
 #define REMORA_EGRESS_PORT 0xff		/* port of a flow that was first seen on its way to the guest */
 #define REMORA_ANY_BACKEND 0xffff	/* frontend of a VIP: any backend of the service */
@@ -203,7 +204,7 @@ struct remora_port_config {
 	__u16 vlan_ids[REMORA_MAX_VLANS];
 	__u16 vlan_networks[REMORA_MAX_VLANS];
 	__u8 vip_mac[6];
-	__u16 pad;
+	__u16 http_probe; /* the agent's probes may go on to a request: take every segment of theirs, and copy it */
 };
 
 /* Settings of a proxy program, constant once loaded. */
@@ -293,6 +294,12 @@ struct remora_service_counter { /* drops: by the service's proxy, under any reas
 /* Index of ring_losses. */
 enum remora_ring { REMORA_RING_ADVERTS, REMORA_RING_EVENTS, REMORA_RING_COUNT };
 
+enum remora_advert_kind {
+	REMORA_ADVERT_INGRESS,
+	REMORA_ADVERT_EGRESS, /* seen on its way out (sent by the NIC itself) */
+	REMORA_ADVERT_PROBE,  /* of a connection of the agent's own: for the prober, and no registry's */
+};
+
 /* Record of the ring adverts: this header, then `length` bytes of frame, tag included. */
 struct remora_advert {
 	__u64 time; /* CLOCK_MONOTONIC, ns */
@@ -300,8 +307,8 @@ struct remora_advert {
 	__u32 ifindex;
 	__u16 port; /* slot */
 	__u16 network;
-	__u16 vlan;   /* TCI's low 12 bits, 0: untagged */
-	__u16 egress; /* 1: seen on its way out (sent by the NIC itself) */
+	__u16 vlan; /* TCI's low 12 bits, 0: untagged */
+	__u16 kind; /* enum remora_advert_kind */
 };
 _Static_assert(sizeof(struct remora_advert) == 24, "shared with Swift");
 
