@@ -7,6 +7,8 @@ extension Config {
         public var file: String?
         /// How much older than an instance the list may be and still speak about it.
         public var maxAge: Duration = .seconds(60)
+        /// Only a list that was written or touched since may say that it does not hold an instance.
+        public var confirm = false
         /// Pod and service ranges, whatever is listed.
         public var ranges: [IPPrefix] = []
         public var overlays: [Overlay] = []
@@ -54,6 +56,8 @@ extension Config {
         guard let inner = section.section("containers", keys: Self.keys(of: "containers")) else { return }
         containers.file = inner.absolutePath("file")
         containers.maxAge = inner.duration("maxAge", in: .seconds(1) ... .seconds(365 * 86400)) ?? containers.maxAge
+        containers.confirm = inner.flag("confirm") ?? containers.confirm
+        if containers.confirm, containers.file == nil { inner.problem("stands without 'file'", "confirm") }
         containers.ranges = Self.prefixes("ranges", in: inner)
         for overlay in inner.sections("overlays", keys: Self.keys(of: "overlays"), most: 16) {
             if !overlay.has("kind") {

@@ -16,7 +16,7 @@ extension Config {
     private static let portKeys = ["match", "role", "answerARP", "network", "mode", "forwarding", "vlans"]
     private static let networkKeys = ["name", "id", "vips", "probeSource", "probeSource6"]
     private static let registryKeys = ["kind", "kinds", "address", "port"]
-    private static let containerKeys = ["file", "maxAge", "ranges", "overlays"]
+    private static let containerKeys = ["file", "maxAge", "confirm", "ranges", "overlays"]
     private static let overlayKeys = ["kind", "port", "vnis"]
     private static let proxyKeys = ["per", "drain", "restoreGrace"]
     private static let flowKeys = ["max", "idle", "halfOpen", "closed", "halfOpenPerPort"]

@@ -22,6 +22,7 @@ extension Config {
         settings.probing = probe.enabled
         settings.liveness = probe.liveness == .zero ? nil : probe.liveness
         settings.containerListMaxAge = containers.maxAge
+        settings.containerListConfirms = containers.confirm
         settings.containerNetworkKnown = containers.isKnown
         settings.instancesPerPort = limits.instancesPerPort
         settings.servicesPerPort = limits.servicesPerPort

@@ -91,7 +91,7 @@ public enum Classifier {
         case .answered(let place, _, _, _) where place.role == .uplink,
             .present(let place, _, _) where place.role == .uplink:
             "it lives behind uplink \(place.port): the NIC it is attached to carries it"
-        case .answered where world.isStale(for: facts):
+        case .answered where world.isSilenceIdle(for: facts):
             "a container list made after it came (touch or rewrite the file), a port with a role, or a declaration"
         case .answered where !world.isKnown:
             "a container list to compare its address with, a port with a role, or a declaration by the operator"

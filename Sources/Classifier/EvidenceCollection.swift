@@ -59,7 +59,8 @@ struct EvidenceCollection {
         if let entry {
             add(.containerList, stale ? Weight.stale : Weight.listed, Sentences.listed(entry, stale: stale), seen)
         } else if list.asOf != nil || list.hasAddresses {
-            add(.containerList, 0, Sentences.unlisted(facts.instance, stale: stale), seen)
+            let idle = stale ? Sentences.stale : world.isSilenceIdle(for: facts) ? Sentences.early : nil
+            add(.containerList, 0, Sentences.unlisted(facts.instance, but: idle), seen)
         }
         if service != nil {
             let elsewhere = entry == nil && list.hasAddresses
@@ -121,7 +122,7 @@ struct EvidenceCollection {
         guard place.role == .mixed else { return (Self.sign(of: place.role) * Weight.probe, nil) }
         if listed { return (0, nil) }
         guard world.isKnown else { return (0, "no container network is known that it could be compared with") }
-        if world.isStale(for: facts) {
+        if world.isSilenceIdle(for: facts) {
             return (Weight.probeUnchecked, "no container list that is recent enough to compare it with")
         }
         return (Weight.probeElsewhere, "not from the container network")
@@ -133,7 +134,7 @@ struct EvidenceCollection {
         if let own = facts.neighbours.first(where: { $0.mac == machine.mac && $0.role != .uplink }) {
             let isSilent = facts.probe?.place == nil
             var weight = Self.sign(of: own.role) * (isSilent ? Weight.neighbour : Weight.neighbourAgrees)
-            if own.role == .mixed, isSilent, !listed, world.isKnown, !world.isStale(for: facts) {
+            if own.role == .mixed, isSilent, !listed, world.isKnown, !world.isSilenceIdle(for: facts) {
                 weight = Weight.neighbourElsewhere
             }
             add(.neighbour, weight, Sentences.neighbour(own, of: address), Sighting(address: address, place: own))

@@ -46,6 +46,8 @@ public struct ContainerKnowledge: Sendable {
     public var hasNetwork = false
     /// How much older than an instance the list may be and still speak about it.
     public var maxAge: Duration = .seconds(60)
+    /// Only a list that was made since an instance came may say that it does not hold it, however young an older one is.
+    public var mustConfirm = false
 
     public init() {}
 
@@ -64,5 +66,10 @@ public struct ContainerKnowledge: Sendable {
         guard let asOf = list.asOf else { return false }
         if let reused = facts.reused { return asOf < reused }
         return facts.since - asOf > maxAge
+    }
+
+    /// Does it tell nothing that the list does not hold this instance? A container may be younger than the list.
+    public func isSilenceIdle(for facts: Facts) -> Bool {
+        isStale(for: facts) || mustConfirm && list.asOf.map { $0 < facts.since } ?? false
     }
 }

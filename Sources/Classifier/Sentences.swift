@@ -33,9 +33,9 @@ enum Sentences {
         return sentence + (stale ? ", \(Self.stale)" : "")
     }
 
-    static func unlisted(_ instance: InstanceID, stale: Bool) -> String {
+    static func unlisted(_ instance: InstanceID, but idle: String?) -> String {
         "neither \(instance.address) nor \(socket(instance.address, instance.port)) is on the container list"
-            + (stale ? ", \(Self.stale)" : "")
+            + (idle.map { ", \($0)" } ?? "")
     }
 
     static func service(stale: Bool, elsewhere: Bool) -> String {
@@ -43,7 +43,8 @@ enum Sentences {
             + (stale ? ", \(Self.stale)" : "")
     }
 
-    private static let stale = "which was made too long before it came to tell"
+    static let stale = "which was made too long before it came to tell"
+    static let early = "which was made before it came"
 
     private static func socket(_ address: IPAddress, _ port: UInt16) -> String {
         if case .v6 = address { "[\(address)]:\(port)" } else { "\(address):\(port)" }

@@ -99,7 +99,7 @@ extension Fleet {
     mutating func judge(_ id: InstanceID, at now: Instant) {
         guard let instance = instances[id] else { return }
         let facts = facts(of: instance)
-        if containers.isStale(for: facts) { awaitingList.insert(id) } else { awaitingList.remove(id) }
+        if containers.isSilenceIdle(for: facts) { awaitingList.insert(id) } else { awaitingList.remove(id) }
         var judgement = Classifier.judge(facts, against: containers, at: now)
         judgement.place = instance.place ?? judgement.place
         let known = Dictionary(

@@ -88,6 +88,7 @@ public struct Fleet: Sendable {
         containers = ContainerKnowledge()
         containers.hasNetwork = settings.containerNetworkKnown
         containers.maxAge = settings.containerListMaxAge
+        containers.mustConfirm = settings.containerListConfirms
         vips = VIPs(ranges: settings.vipRanges, idleLimit: settings.idleVIPs, share: settings.servicesPerPort)
         workloadTable = SharedTable(share: settings.workloadsPerPort)
         refusalTable = SharedTable(share: settings.refusalsPerPort)

@@ -27,6 +27,8 @@ extension Fleet {
         public var probeRetryMaximum: Duration = .seconds(30)
         /// How much older than an instance the container list may be and still speak about it.
         public var containerListMaxAge: Duration = .seconds(60)
+        /// Only a list that was made since may say that it does not hold an instance.
+        public var containerListConfirms = false
         /// Something beside the list tells containers from others: ranges or overlays.
         public var containerNetworkKnown = false
         /// Who answered ARP for an address is believed for so long.

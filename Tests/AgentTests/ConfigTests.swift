@@ -74,6 +74,14 @@ import Testing
         #expect(config.limits == .init(instancesPerPort: 10, servicesPerPort: 5, instances: 100))
     }
 
+    @Test("a container list's silence needs no newer list, unless that is asked for") func confirm() throws {
+        let text = "ports: [{match: eth0, role: vm}]\ncontainers: "
+        #expect(try parse(text + "{file: /c}").fleetSettings.containerListConfirms == false)
+        #expect(try parse(text + "{file: /c, confirm: true}").fleetSettings.containerListConfirms)
+        #expect(problems(text + "{file: /c, confirm: 1}").first?.contains("neither true nor false") == true)
+        #expect(problems(text + "{ranges: [10.0.0.0/8], confirm: true}").first?.contains("without 'file'") == true)
+    }
+
     @Test("a request over HTTP is off unless its ports are named; its path is the root unless another is") func http()
         throws
     {

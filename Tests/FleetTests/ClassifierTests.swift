@@ -16,13 +16,14 @@ import Testing
     /// The list is as of the instance's coming, unless `age` says otherwise.
     func judge(
         heard: Place? = nil, _ probe: ProbeResult?, list: ContainerList = ContainerList(), age: Duration? = .zero,
-        declared: Verdict? = nil, _ change: (inout Facts) -> Void = { _ in }
+        declared: Verdict? = nil, mustConfirm: Bool = false, _ change: (inout Facts) -> Void = { _ in }
     ) -> Judgement {
         var facts = Facts(instance: instance(a), since: came)
         (facts.services, facts.heard, facts.probe, facts.declared) = (["web"], heard, probe, declared)
         change(&facts)
         var world = ContainerKnowledge()
         world.list = list
+        world.mustConfirm = mustConfirm
         world.list.asOf = age.map { came + (.zero - $0) }
         return Classifier.judge(facts, against: world, at: Instant(milliseconds: 1))
     }
@@ -118,6 +119,21 @@ import Testing
         #expect(judge(heard: mixed, answer(mixed), list: listed, age: old).verdict == .unknown)
         #expect(judge(heard: tap0, answer(tap0), list: listed, age: old).verdict == .vm)
         #expect(judge(heard: cni, answer(cni), age: old).verdict == .container)
+    }
+    @Test("where it has to be confirmed, a list's silence counts once it was made since; what it holds counts at once")
+    func confirmed() throws {
+        func judge(_ probe: ProbeResult, list: ContainerList = ContainerList(), age: Duration?) -> Judgement {
+            self.judge(heard: mixed, probe, list: list, age: age, mustConfirm: true) { $0.neighbours = [mixed] }
+        }
+        let young = judge(answer(mixed), age: .milliseconds(1))
+        #expect(young.verdict == .unknown && young.missing?.contains("made after it came") == true)
+        #expect(young.evidence.contains { $0.kind == .containerList && $0.sentence.contains("made before it came") })
+        #expect(self.judge(heard: mixed, answer(mixed), age: .milliseconds(1)).verdict == .vm)
+        #expect(judge(answer(mixed), age: .zero).verdict == .vm)
+        #expect(judge(answer(mixed), list: listed, age: .milliseconds(1)).verdict == .container)
+        #expect(judge(answer(mixed), age: nil).verdict == .unknown, "no list at all")
+        #expect(judge(.silent, age: .milliseconds(1)).evidence.contains { $0.kind == .neighbour && $0.weight == 0 })
+        #expect(self.judge(heard: tap0, answer(tap0), age: .seconds(1), mustConfirm: true).verdict == .vm)
     }
     @Test("an address that was another machine's needs a list made since") func reused() {
         let when = came + .milliseconds(1)

@@ -82,6 +82,23 @@ import Testing
         #expect(lab.loaded.isEmpty)
     }
 
+    @Test("where it has to be confirmed, a container that the list does not hold yet is never a VM on the way")
+    func confirmed() throws {
+        var lab = Lab(.enforcing.with { $0.containerListConfirms = true }, ports: [mixed0, mixed1])
+        (lab.machines[a], lab.machines[b]) = (mixed0, mixed1)
+        lab.apply(lab.fleet.containers(try list("10.9.9.9", of: lab), at: lab.now))
+        lab.wait(.seconds(1))
+        lab.hear(consul("web", id: "w"), on: mixed0)
+        lab.hear(consul("api", id: "x"), from: b, on: mixed1)
+        #expect(lab.view(a)?.verdict == .unknown && lab.view(b)?.verdict == .unknown && lab.loaded.isEmpty)
+        lab.wait(.seconds(1))
+        lab.apply(lab.fleet.containers(try list("10.9.9.9\n\(a)", of: lab), at: lab.now))
+        #expect(lab.state(a) == .container)
+        #expect(lab.backends("api") == [b: .live])
+        lab.wait(.seconds(300))
+        #expect(lab.backends("api") == [b: .live], "a list that ages unsettles nothing")
+    }
+
     @Test("a late answer opens the verdict again") func late() {
         var lab = Lab()
         lab.machines = [:]
