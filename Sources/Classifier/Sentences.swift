@@ -71,7 +71,7 @@ enum Sentences {
             switch http.outcome {
             case .answered(let status, let server, _):
                 "HTTP answered \(status)\(by)" + (server.map { ", server \"\($0)\"" } ?? "")
-            case .notHTTP: "a request over HTTP was answered\(by), not in HTTP"
+            case .notHTTP: "a request over HTTP was answered\(by), not in HTTP/1"
             case .closed: "a request over HTTP was answered\(by) by the end of the connection"
             case .silent: "a request over HTTP got no answer"
             }
