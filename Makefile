@@ -11,7 +11,7 @@ endif
 # The toolchain's own clang has the BPF back end.
 CLANG := $(dir $(shell readlink -f "$(SWIFT)"))clang
 ARCH_INCLUDE := /usr/include/$(shell uname -m)-linux-gnu
-BPF_OBJECTS := .build/bpf/port.bpf.o .build/bpf/proxy.bpf.o
+BPF_OBJECTS := .build/bpf/port.bpf.o .build/bpf/proxy.bpf.o .build/bpf/losses.bpf.o
 BPF_HEADERS := $(wildcard BPF/lib/*.h BPF/include/remora/*.h)
 BPF_FLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu23 -Wall -Wextra -Wno-unused-parameter -Werror \
 	-IBPF -IBPF/include -I$(ARCH_INCLUDE)

@@ -5,6 +5,7 @@
 #include "lib/ending.h"
 #include "lib/kernel.h"
 #include "lib/maps.h"
+#include "lib/mark.h"
 #include "lib/parse.h"
 #include "lib/probe.h"
 #include "lib/report.h"
@@ -82,7 +83,7 @@ static __always_inline int established(struct __sk_buff *skb, struct packet *pac
 	track(skb, packet, flow, hook);
 	count_service(skb, flow, false);
 	count(skb, hook, REMORA_FORWARDED);
-	return forward(skb, packet, flow);
+	return forward(skb, packet, flow, hook);
 }
 
 static __always_inline bool is_to_vip_mac(const struct packet *packet)
@@ -177,7 +178,7 @@ int port_ingress(struct __sk_buff *skb)
 	enum parsed parsed = parse(skb, &packet);
 	__u32 hook = hook_of(port_config.slot, false);
 
-	skb->cb[0] = 0; /* whatever a stranger left there is not our mark */
+	unmark(skb); /* whatever a stranger left there */
 	if (!find_network(&packet))
 		return pass(skb, hook, REMORA_PASS_UNKNOWN_VLAN);
 	if (parsed == PARSED_ARP)
@@ -203,10 +204,8 @@ int port_egress(struct __sk_buff *skb)
 {
 	__u32 hook = hook_of(port_config.slot, true);
 
-	if (skb->cb[0] == REMORA_CB_MAGIC) {
-		skb->cb[0] = 0;
+	if (take_checked(skb))
 		return pass(skb, hook, REMORA_PASS_CHECKED);
-	}
 	struct packet packet = {};
 	enum parsed parsed = parse(skb, &packet);
 	bool local = skb->ingress_ifindex == 0; /* sent by the NIC itself: no ingress of ours saw it */

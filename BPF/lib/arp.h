@@ -2,6 +2,7 @@
 #ifndef REMORA_ARP_H
 #define REMORA_ARP_H
 
+#include "mark.h"
 #include "report.h"
 
 /* From linux/if_arp.h, which drags in the C library. */
@@ -73,7 +74,7 @@ static __always_inline int answer(struct __sk_buff *skb, struct packet *packet, 
 	arp->sender = arp->target;
 	arp->target = asker;
 	arp->operation = bpf_htons(ARPOP_REPLY);
-	skb->cb[0] = REMORA_CB_MAGIC;
+	mark_checked(skb);
 	return bpf_redirect(skb->ifindex, 0);
 }
 

@@ -239,7 +239,7 @@ static __always_inline int carry(struct __sk_buff *skb, struct opening *opening)
 	if (reason == REMORA_OPENED)
 		report_flow(skb, &opening->packet, decision->hook, REMORA_EVENT_FLOW_OPENED, reason, &opening->flow);
 	count_service(skb, &opening->flow, reason == REMORA_OPENED);
-	return forward(skb, &opening->packet, &opening->flow);
+	return forward(skb, &opening->packet, &opening->flow, decision->hook);
 }
 
 #endif

@@ -10,15 +10,20 @@ static __always_inline __u32 hook_of(__u32 port_slot, bool egress)
 	return port_slot * 2 + egress;
 }
 
-static __always_inline void count(struct __sk_buff *skb, __u32 hook, enum remora_reason reason)
+static __always_inline void count_bytes(__u32 bytes, __u32 hook, enum remora_reason reason)
 {
 	__u32 index = hook * REMORA_MAX_REASONS + reason;
 	struct remora_counter *counter = bpf_map_lookup_elem(&counters, &index);
 
 	if (counter) {
 		counter->packets++;
-		counter->bytes += skb->len;
+		counter->bytes += bytes;
 	}
+}
+
+static __always_inline void count(struct __sk_buff *skb, __u32 hook, enum remora_reason reason)
+{
+	count_bytes(skb->len, hook, reason);
 }
 
 static __always_inline int pass(struct __sk_buff *skb, __u32 hook, enum remora_reason reason)

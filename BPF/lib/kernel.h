@@ -1,4 +1,4 @@
-/* The kernel side's prelude: helpers, and the few fields of struct sk_buff that no context offers. */
+/* The kernel side's prelude: helpers, and the few fields of the kernel's own structs that no context offers. */
 #ifndef REMORA_KERNEL_H
 #define REMORA_KERNEL_H
 
@@ -21,10 +21,42 @@
 
 enum { CHECKSUM_NONE, CHECKSUM_UNNECESSARY, CHECKSUM_COMPLETE, CHECKSUM_PARTIAL }; /* linux/skbuff.h */
 
+#define KERNEL_TYPE __attribute__((preserve_access_index))
+
+struct net {
+	__u64 net_cookie;
+} KERNEL_TYPE;
+
+struct possible_net {
+	struct net *net;
+} KERNEL_TYPE;
+
+struct device {
+	struct device *parent;
+} KERNEL_TYPE;
+
+struct net_device {
+	struct possible_net nd_net;
+	struct device dev;
+} KERNEL_TYPE;
+
 struct sk_buff {
+	struct net_device *dev;
+	char cb[48]; /* a struct qdisc_skb_cb, from ingress to the device */
+	unsigned int len;
+	__u8 pkt_type : 3;
 	__u8 ip_summed : 2;
-} __attribute__((preserve_access_index));
+	__u8 tc_at_ingress : 1;
+	int skb_iif;
+	__u16 network_header;
+	unsigned char *head;
+} KERNEL_TYPE;
+
+struct qdisc_skb_cb {
+	unsigned char data[20]; /* __sk_buff.cb */
+} KERNEL_TYPE;
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym; /* kernel 6.2 */
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef REMORA_REWRITE_H
 #define REMORA_REWRITE_H
 
-#include "count.h"
+#include "mark.h"
 #include "parse.h"
 
 static __always_inline __u16 fold(__u32 sum)
@@ -60,7 +60,8 @@ static __always_inline void set_mac(struct packet *packet, const __u8 *mac)
 }
 
 /* What the flow says, done to the packet. The result is the hook's. */
-static __always_inline int forward(struct __sk_buff *skb, struct packet *packet, const struct remora_flow *flow)
+static __always_inline int forward(struct __sk_buff *skb, struct packet *packet, const struct remora_flow *flow,
+				   __u32 hook)
 {
 	__u8 forwarding = flow->forwarding;
 	__u32 ifindex = flow->ifindex;
@@ -71,7 +72,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *packet,
 		rewrite(skb, packet, flow);
 	if (forwarding == REMORA_FORWARD_SWITCH)
 		return TCX_NEXT;
-	skb->cb[0] = REMORA_CB_MAGIC;
+	mark_redirected(skb, hook / 2, packet->key.network);
 	return forwarding == REMORA_FORWARD_REDIRECT_PEER ? bpf_redirect_peer(ifindex, 0) : bpf_redirect(ifindex, 0);
 }
 

@@ -100,7 +100,8 @@ struct Machine {
                     remedy: log.isEmpty ? nil : "the kernel says: \(log)")
             ]
         }
-        return [.init(.programs, .ok, "the data path's programs were loaded"), attach(trial), compiler(trial)]
+        let loaded = Finding(.programs, .ok, "the data path's programs were loaded")
+        return [loaded, attach(trial), losses(trial), compiler(trial)]
     }
 
     private func attach(_ trial: Trial) -> Finding {
@@ -109,6 +110,17 @@ struct Machine {
             return .init(.tcx, .ok, "a program was attached to lo by tcx, both ways, and taken off again")
         } catch {
             return noChains(error)
+        }
+    }
+
+    private func losses(_ trial: Trial) -> Finding {
+        do throws(DataplaneError) {
+            try trial.countLosses()
+            return .init(.losses, .ok, "what the kernel drops after a redirect can be counted")
+        } catch {
+            return .init(
+                .losses, .warning, "what the kernel drops after a redirect is not counted: \(error.cause)",
+                remedy: "boot a kernel with CONFIG_BPF_EVENTS; all else works without")
         }
     }
 

@@ -7,7 +7,7 @@ public struct DoctorReport: Codable, Sendable, Hashable {
 
     /// What was looked at. Those of the machine come first: when one of them has failed, no agent can run.
     public enum Check: String, Codable, Sendable, CaseIterable {
-        case kernel, btf, privileges, bpf, functions, programs, tcx, jit, bpffs
+        case kernel, btf, privileges, bpf, functions, programs, tcx, losses, jit, bpffs
         case config, port, device, offload, xdp, chain, forwarding
     }
 

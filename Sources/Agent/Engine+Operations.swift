@@ -9,7 +9,7 @@ extension Engine: NodeOperations {
         StatusView(
             node: config.node, version: Version.text, mode: fleet.mode, started: started, ports: try portViews(),
             services: fleet.counts.services, proxies: plane.loadedProxies.count, instances: verdicts(),
-            maps: mapViews(), drops: try drops(), alarms: alarms.list, heard: earCounters,
+            maps: mapViews(), drops: try drops(), uncounted: uncounted, alarms: alarms.list, heard: earCounters,
             encryptedRegistries: listening.encrypted.count, purgedFlows: plane.purgedConnections,
             registrationToProxyMilliseconds: median(readiness.recent),
             registrationToVerdictMilliseconds: median(readiness.recentVerdicts))

@@ -17,8 +17,10 @@ extension Engine {
                 hooks: attachment == nil ? [] : ["tcx ingress", "tcx egress"], ifindex: link.index,
                 problem: portProblems[name])
             for (reason, count) in counters.filter({ $0.port == name && !$0.egress }).flatMap(\.reasons) {
-                view.packets += count.packets
-                view.bytes += count.bytes
+                if !Reason.isAfterwards(reason) {
+                    view.packets += count.packets
+                    view.bytes += count.bytes
+                }
                 if Reason.isDrop(reason) { view.drops += count.packets }
             }
             views.append(view)

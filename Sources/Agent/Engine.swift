@@ -55,6 +55,8 @@ actor Engine {
     var addresses: [MACAddress: Set<Search.Host>] = [:]
     var passStarted: Instant
     var flowEntries = 0
+    /// Why what the kernel drops after a redirect is not counted; nil: it is.
+    var uncounted: String?
     var catalog: (any ContainerCatalog)?
     var rangesTold = false
     var schedule: Schedule
@@ -128,6 +130,7 @@ actor Engine {
             loop.watch(rings.adverts) { self.consumeAdverts() }
             loop.watch(rings.events) { self.consumeEvents() }
         } catch { throw OperationError(.failed, "\(error)") }
+        countLosses()
         loop.watch(netlink.fd) { self.readNetlink() }
         readOwnAddresses()
         readContainers()
@@ -139,6 +142,14 @@ actor Engine {
         log.info(
             "node \(config.node) is up: \(fleet.mode.rawValue), \(plane.attachedPorts.count) ports, \(plane.loadedProxies.count) proxies"
         )
+    }
+
+    /// A kernel that refuses is no reason not to carry packets.
+    private func countLosses() {
+        do { try plane.countLosses() } catch {
+            uncounted = "what the kernel drops after a redirect is not counted: \(error.cause)"
+            log.warning("\(uncounted ?? "")\(error.log.isEmpty ? "" : "\n\(error.log)")")
+        }
     }
 
     /// Until the node was detached from everything.

@@ -17,6 +17,9 @@ public struct Reason: Sendable, Hashable, Identifiable {
 
     public static func isDrop(_ code: UInt32) -> Bool { code >= REMORA_DROP_POLICY.rawValue }
 
+    /// Of packets that were counted before, as handed on.
+    public static func isAfterwards(_ code: UInt32) -> Bool { code == REMORA_DROP_KERNEL.rawValue }
+
     /// The reason's name; a code that this build does not know is printed as its number.
     public static func name(_ code: UInt32) -> String {
         all.indices.contains(Int(code)) ? all[Int(code)].name : "reason-\(code)"

@@ -15,6 +15,8 @@ public struct StatusView: Codable, Sendable, Hashable {
     public var maps: [MapView]
     /// Packets dropped since the data path was loaded, by reason; reasons that never struck are left out.
     public var drops: [String: UInt64]
+    /// What is missing among the drops, and why; nil: nothing.
+    public var uncounted: String?
     /// What needs an operator, the worst first.
     public var alarms: [AlarmView]
     /// What the ear counted: frames, streams, messages, gaps ...
@@ -31,7 +33,8 @@ public struct StatusView: Codable, Sendable, Hashable {
     public init(
         node: String, version: String, mode: Mode, started: Instant, ports: [PortView] = [], services: Int = 0,
         proxies: Int = 0, instances: [String: Int] = [:], maps: [MapView] = [], drops: [String: UInt64] = [:],
-        alarms: [AlarmView] = [], heard: [String: UInt64] = [:], encryptedRegistries: Int = 0, purgedFlows: Int = 0,
+        uncounted: String? = nil, alarms: [AlarmView] = [], heard: [String: UInt64] = [:],
+        encryptedRegistries: Int = 0, purgedFlows: Int = 0,
         registrationToProxyMilliseconds: Double? = nil, registrationToVerdictMilliseconds: Double? = nil
     ) {
         self.node = node
@@ -44,6 +47,7 @@ public struct StatusView: Codable, Sendable, Hashable {
         self.instances = instances
         self.maps = maps
         self.drops = drops
+        self.uncounted = uncounted
         self.alarms = alarms
         self.heard = heard
         self.encryptedRegistries = encryptedRegistries

@@ -20,3 +20,17 @@ public enum KernelProbe {
         return btf__find_by_name(types, name) > 0
     }
 }
+
+/// Of the calling thread's network namespace (SO_NETNS_COOKIE of socket(7), kernel 5.14): no other ever had it, or will.
+public func namespaceCookie() throws(BPFError) -> UInt64 {
+    let operation = "read the network namespace's cookie"
+    let any = Descriptor(
+        try Kernel.call(operation) {
+            socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        })
+    var cookie: UInt64 = 0
+    var length = socklen_t(MemoryLayout<UInt64>.size)
+    let fd = any.raw
+    try Kernel.call(operation) { getsockopt(fd, SOL_SOCKET, remora_netns_cookie(), &cookie, &length) }
+    return cookie
+}

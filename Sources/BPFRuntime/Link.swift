@@ -10,7 +10,8 @@ public enum Hook: String, Sendable, CaseIterable {
     var attachType: bpf_attach_type { self == .ingress ? remora_tcx_ingress() : remora_tcx_egress() }
 }
 
-/// A program attached to a device by tcx (kernel 6.6), first in its chain. Unpinned, it ends with this value.
+/// A program attached to a device by tcx (kernel 6.6), first in its chain, or to a tracepoint. Unpinned, it ends with
+/// this value.
 public final class Link: Sendable {
     public let descriptor: Descriptor
     public let subject: String
@@ -31,6 +32,13 @@ public final class Link: Sendable {
         let fd = try Kernel.call("attach \(program.name) by tcx to \(subject)") {
             bpf_link_create(program.descriptor.raw, Int32(ifindex), hook.attachType, &options)
         }
+        return Link(Descriptor(fd), subject: subject)
+    }
+
+    /// Runs a tracing program wherever the kernel passes the tracepoint that its section names, on the whole machine.
+    public static func trace(with program: Program) throws(BPFError) -> Link {
+        let subject = "the tracepoint of \(program.name)"
+        let fd = try Kernel.call("attach to \(subject)") { bpf_raw_tracepoint_open(nil, program.descriptor.raw) }
         return Link(Descriptor(fd), subject: subject)
     }
 

@@ -25,9 +25,10 @@ public final class ObjectFile {
         }
         var program = bpf_object__next_program(object, nil)
         while let current = program {
-            bpf_program__set_type(current, BPF_PROG_TYPE_SCHED_CLS)
             // one program array takes one attach type: all are loaded with the same
-            bpf_program__set_expected_attach_type(current, remora_tcx_ingress())
+            if bpf_program__type(current) == BPF_PROG_TYPE_SCHED_CLS {
+                bpf_program__set_expected_attach_type(current, remora_tcx_ingress())
+            }
             program = bpf_object__next_program(object, current)
         }
     }
@@ -84,6 +85,19 @@ public final class ObjectFile {
             return Int(entry.offset)
         }
         throw BPFError(code: ENOENT, operation: "find constant \(variable) in \(name)")
+    }
+
+    /// Before load: for every load of this object. `ProgramTemplate` gives each load its own.
+    public func setConstant(_ variable: String, _ bytes: [UInt8]) throws(BPFError) {
+        let section = try map(".rodata")
+        let offset = try offset(ofConstant: variable)
+        var size = 0
+        guard let initial = bpf_map__initial_value(section, &size), offset + bytes.count <= size else {
+            throw BPFError(code: EINVAL, operation: "set constant \(variable): it is too long")
+        }
+        var values = Array(UnsafeRawBufferPointer(start: initial, count: size))
+        values.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+        try Kernel.call("set constant \(variable)") { bpf_map__set_initial_value(section, values, size) }
     }
 
     public func load() throws(BPFError) {

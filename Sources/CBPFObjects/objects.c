@@ -7,6 +7,10 @@ _Alignas(8) static const unsigned char port_image[] = {
 _Alignas(8) static const unsigned char proxy_image[] = {
 #embed "../../.build/bpf/proxy.bpf.o"
 };
+_Alignas(8) static const unsigned char losses_image[] = {
+#embed "../../.build/bpf/losses.bpf.o"
+};
 
 const struct remora_object remora_port_object = {port_image, sizeof(port_image)};
 const struct remora_object remora_proxy_object = {proxy_image, sizeof(proxy_image)};
+const struct remora_object remora_losses_object = {losses_image, sizeof(losses_image)};

@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <linux/magic.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -51,6 +52,9 @@ struct remora_link_info {
 	__u32 attach_type;
 	__u8 rest[64];
 };
+
+/* Of asm-generic/socket.h, which Swift's module of the C library leaves out. */
+static inline int remora_netns_cookie(void) { return SO_NETNS_COOKIE; }
 
 /* unshare() needs _GNU_SOURCE before sched.h. */
 static inline int remora_unshare_mounts(void)

@@ -253,6 +253,8 @@ extension Dataplane {
         for name in Array(attachments.keys) { try detach(name) }
         sweepPorts()
         rings = []
+        losses = nil
+        Self.retireLosses(directory)
         try during("remove the pins of node \(settings.node)") { () throws(BPFError) in try directory.remove(depth: 6) }
     }
 
@@ -263,6 +265,7 @@ extension Dataplane {
         let lock = try take(directory, of: node)
         let ports = directory / "ports"
         for entry in ports.entries() { sever(PinDirectory(ports.file(entry))) }
+        retireLosses(directory)
         try during("remove the pins of node \(node)") { () throws(BPFError) in try directory.remove(depth: 6) }
         _ = consume lock
     }

@@ -63,6 +63,7 @@ public final class Dataplane {
     /// Connections that were open when their flows were purged.
     public internal(set) var purgedConnections = 0
     var rings: [Ring] = []
+    var losses: Losses?
 
     struct Loaded {
         var proxy: LoadedProxy

@@ -24,6 +24,8 @@ final class NodeMaps {
     let adverts: Descriptor
     let events: Descriptor
 
+    /// Whose maps these are.
+    let port: ObjectFile
     /// Programs of the port object, from which each port gets its own.
     let ingress: ProgramTemplate
     let egress: ProgramTemplate
@@ -42,7 +44,7 @@ final class NodeMaps {
         let portImage = UnsafeRawBufferPointer(start: remora_port_object.bytes, count: Int(remora_port_object.size))
         let proxyImage = UnsafeRawBufferPointer(start: remora_proxy_object.bytes, count: Int(remora_proxy_object.size))
         build = fnv1a(proxyImage)
-        let port = try ObjectFile(image: portImage, name: "remora_port")
+        port = try ObjectFile(image: portImage, name: "remora_port")
         try port.setCapacity(capacity, of: "flows")
         try port.setCapacity(processors, of: "advert_buffers")
         try port.setCapacity(processors * Int(REMORA_MAX_SERVICES), of: "service_counters")
@@ -73,10 +75,7 @@ final class NodeMaps {
         empty = try port.program("empty")
 
         let proxyObject = try ObjectFile(image: proxyImage, name: "remora_proxy")
-        let known = Set(Self.shared(port))
-        for name in proxyObject.mapNames where known.contains(name) {
-            try proxyObject.use(try port.mapDescriptor(name), as: name)
-        }
+        try Self.share(port, with: proxyObject)
         try proxyObject.load()
         carryOut = try ProgramTemplate(port, program: "carry_out", own: []).load(name: "carry_out", maps: [:])
         try proxies.set(UInt32(REMORA_CARRY_OUT), UInt32(bitPattern: carryOut.descriptor.raw))
@@ -103,6 +102,14 @@ final class NodeMaps {
 
     private static func shared(_ object: ObjectFile) -> [String] {
         object.mapNames.filter { !local.contains($0) && !$0.contains(".") }
+    }
+
+    /// Gives `object`, before its load, the maps of the loaded port object in place of its own.
+    static func share(_ port: ObjectFile, with object: ObjectFile) throws(BPFError) {
+        let known = Set(shared(port))
+        for name in object.mapNames where known.contains(name) {
+            try object.use(try port.mapDescriptor(name), as: name)
+        }
     }
 
     private static func adopt(into object: ObjectFile, from directory: PinDirectory) throws(BPFError) {

@@ -4,26 +4,25 @@ internal import CBPFObjects
 /// The data path's own programs, loaded as an agent loads them but pinned and attached nowhere: whether this kernel takes
 /// them is found out by asking it to.
 public struct Trial {
+    let port: ObjectFile
     private let empty: Program
     /// They run as machine code, not interpreted.
     public let isCompiled: Bool
 
     public init() throws(DataplaneError) {
-        let empty = try during("load the data path's programs") { () throws(BPFError) in
+        (port, empty) = try during("load the data path's programs") { () throws(BPFError) in
             let port = try Self.object(remora_port_object, "remora_port")
             try port.setCapacity(Self.flows, of: "flows")
             try port.setCapacity(possibleProcessors(), of: "advert_buffers")
             try port.load()
             let proxy = try Self.object(remora_proxy_object, "remora_proxy")
-            let shared = Set(port.mapNames)
-            for name in proxy.mapNames where shared.contains(name) && !name.contains(".") {
-                try proxy.use(try port.mapDescriptor(name), as: name)
-            }
+            try NodeMaps.share(port, with: proxy)
             try proxy.load()
-            return try port.program("empty")
+            return (port, try port.program("empty"))
         }
-        self.empty = empty
-        isCompiled = try during("see how programs run") { () throws(BPFError) in try empty.info().machineBytes > 0 }
+        isCompiled = try during("see how programs run") { [empty] () throws(BPFError) in
+            try empty.info().machineBytes > 0
+        }
     }
 
     /// Enough for a table that holds nothing.

@@ -22,6 +22,7 @@ struct StatusCommand: AsyncParsableCommand {
         let heard = status.heard
         func count(_ kind: String) -> String { "\(heard[kind] ?? 0)" }
         let drops = status.drops.filter { $0.value > 0 }.sorted { $0.value > $1.value }
+        let uncounted = status.uncounted.map { "\n\(printable($0))\n" } ?? ""
         return """
             node \(printable(status.node)), mode \(status.mode.rawValue), since \(status.started.dateAndTime), \
             version \(printable(status.version))
@@ -32,6 +33,7 @@ struct StatusCommand: AsyncParsableCommand {
             \(status.encryptedRegistries) encrypted conversations (remora get registries)
 
             """ + table(status.alarms) + table(status.ports) + table(status.maps) + table(drops.map(DropRow.init))
+                + uncounted
     }
 }
 

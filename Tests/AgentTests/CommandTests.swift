@@ -90,7 +90,7 @@ import Testing
         let view = StatusView(
             node: "lab\u{1b}", version: "1", mode: .enforce, started: Instant(milliseconds: 0), services: 2, proxies: 1,
             instances: ["vm": 2], maps: [.init(name: "flows", entries: 50, capacity: 100)],
-            drops: ["hairpin": 0, "policy-denied": 7],
+            drops: ["hairpin": 0, "policy-denied": 7], uncounted: "not\ncounted",
             alarms: [.init(subject: "vm0", message: "no such device", remedy: "waits for it")])
         let text = StatusCommand.text(view, width: nil)
         #expect(
@@ -98,7 +98,7 @@ import Testing
                 "node lab\\u{1b}, mode enforce, since 1970-01-01T00:00:00Z, version 1\n2 services, 1 proxies"))
         #expect(text.contains("vm0    no such device  waits for it"))
         #expect(text.contains("50 %") && text.contains("7  policy-denied  a policy rule denies this source"))
-        #expect(!text.contains("hairpin"))
+        #expect(!text.contains("hairpin") && text.hasSuffix("\nnot\\ncounted\n"))
     }
 
     @Test("an explanation gives verdict, evidence by weight, and what would settle it") func explanation() {

@@ -102,7 +102,8 @@ import Testing
     func here() {
         let report = examine(config: nil)
         #expect(report.failures == 0, "\(report.findings.filter { $0.status == .failed })")
-        #expect(Set(report.findings.map(\.name)).isSuperset(of: [.kernel, .btf, .bpf, .programs, .tcx, .jit, .bpffs]))
+        let seen = Set(report.findings.map(\.name))
+        #expect(seen.isSuperset(of: [.kernel, .btf, .bpf, .programs, .tcx, .losses, .jit, .bpffs]))
         #expect(refusal(toRun: Config(node: "test")) == nil)
         var elsewhere = Config(node: "test")
         elsewhere.bpffs = "/no/such/directory"

@@ -26,7 +26,8 @@
 #define REMORA_EGRESS_PORT 0xff		/* port of a flow that was first seen on its way to the guest */
 #define REMORA_ANY_BACKEND 0xffff	/* frontend of a VIP: any backend of the service */
 
-/* Why a packet left the port program. Each packet that enters is counted under exactly one.
+/* Why a packet left the port program. Each packet that enters is counted under exactly one; one that was redirected and
+ * lost on its way is counted again, under DROP_KERNEL. Codes are indexes into pinned counters: new ones go last.
  * X(code, name, text): the name is what counters, metrics and the CLI print. */
 #define REMORA_REASONS(X)                                                                              \
 	X(PASS_NOT_OURS, "not-ours", "belongs to no mesh service: handed on untouched")                \
@@ -51,7 +52,8 @@
 	X(DROP_PORT_CLASH, "port-clash", "no free source port towards the backend")                    \
 	X(DROP_FRAGMENT, "fragment-denied", "TCP fragment to a mesh address: it would pass by policy") \
 	X(DROP_HAIRPIN, "hairpin", "the only backend is the sender itself")                            \
-	X(DROP_REWRITE, "rewrite-failed", "the packet could not be written to")
+	X(DROP_REWRITE, "rewrite-failed", "the packet could not be written to")                        \
+	X(DROP_KERNEL, "redirect-lost", "handed on straight to a port, and dropped by the kernel on its way there")
 
 #define REMORA_REASON_CODE(code, name, text) REMORA_##code,
 enum remora_reason { REMORA_REASONS(REMORA_REASON_CODE) REMORA_REASON_COUNT };
@@ -213,6 +215,12 @@ struct remora_proxy_config {
 	__u32 service_count;
 	__u32 slots[REMORA_MAX_PROXY_SERVICES]; /* of its services, by index: the agent reads them back */
 	__u64 build;				/* hash of the object it was loaded from: another one is replaced */
+};
+
+/* Settings of losses, constant once loaded. */
+struct remora_losses_config {
+	__u64 namespace_cookie; /* of the network namespace that the node's ports are in: SO_NETNS_COOKIE */
+	__u64 build;		/* hash of the object it was loaded from: another one is replaced */
 };
 
 /* Value of backends, by index. */

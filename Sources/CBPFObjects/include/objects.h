@@ -9,5 +9,6 @@ struct remora_object {
 
 extern const struct remora_object remora_port_object;
 extern const struct remora_object remora_proxy_object;
+extern const struct remora_object remora_losses_object;
 
 #endif
