@@ -110,10 +110,10 @@ static __always_inline bool take_tcp_answer(struct __sk_buff *skb, struct packet
 	__u32 *probe = bpf_map_lookup_elem(&probes, &packet->key);
 	if (!probe)
 		return false;
-	if (answers_syn(answer.flags))
-		tell_answer(skb, packet, hook, probe, &answer);
-	else
+	if (connected && !answers_syn(answer.flags)) /* first the constant: where it is 0 the verifier drops all this */
 		copy_answer(skb, packet, hook);
+	else
+		tell_answer(skb, packet, hook, probe, &answer);
 	return true;
 }
 
@@ -286,7 +286,7 @@ static __always_inline bool take_answer6(struct __sk_buff *skb, struct packet *p
 	__u32 *probe = bpf_map_lookup_elem(&probes6, &key);
 	if (!probe)
 		return false;
-	if (ip->nexthdr == IPPROTO_TCP && !answers_syn(answer.flags))
+	if (connected && ip->nexthdr == IPPROTO_TCP && !answers_syn(answer.flags))
 		copy_answer(skb, packet, hook);
 	else
 		tell_answer(skb, packet, hook, probe, &answer);
