@@ -131,13 +131,7 @@ extension Engine {
             frame.bytes, vlan: frame.vlan, network: frame.network, source: portTags.tag(frame.port), at: now)
         take(heard, frameTime: frame.time)
         noteEncrypted()
-        for stream in ear.takeIgnored() {
-            guard let source = stream.source.v4, let destination = stream.destination.v4 else { continue }
-            plane.ignore(
-                FiveTupleKey(
-                    network: stream.network, source: source, sourcePort: stream.sourcePort,
-                    destination: destination, destinationPort: stream.destinationPort))
-        }
+        for stream in ear.takeIgnored() { plane.ignore(stream) }
     }
 
     /// `frameTime`: of the frame that settled it, on the monotonic clock; nil for a time-out.

@@ -218,6 +218,6 @@ extension Engine {
 
     private func neighbourChanged(_ event: DataplaneEvent) {
         guard let place = place(of: event) else { return }
-        perform(fleet.moved(network: event.flow.network, .v4(event.flow.source), to: place, at: clock.now))
+        perform(fleet.moved(network: event.flow.network, event.flow.source, to: place, at: clock.now))
     }
 }

@@ -16,42 +16,6 @@ public struct CopiedFrame {
     public let bytes: UnsafeRawBufferPointer
 }
 
-public struct FiveTupleKey: Hashable, Sendable {
-    public var network: NetworkID
-    public var source: IPv4Address
-    public var sourcePort: UInt16
-    public var destination: IPv4Address
-    public var destinationPort: UInt16
-
-    public init(
-        network: NetworkID, source: IPv4Address, sourcePort: UInt16, destination: IPv4Address, destinationPort: UInt16
-    ) {
-        self.network = network
-        self.source = source
-        self.sourcePort = sourcePort
-        self.destination = destination
-        self.destinationPort = destinationPort
-    }
-
-    init(_ raw: remora_flow_key) {
-        self.init(
-            network: NetworkID(raw.network), source: IPv4Address(networkOrder: raw.source),
-            sourcePort: UInt16(bigEndian: raw.source_port), destination: IPv4Address(networkOrder: raw.destination),
-            destinationPort: UInt16(bigEndian: raw.destination_port))
-    }
-
-    var raw: remora_flow_key {
-        var key = remora_flow_key()
-        key.source = source.networkOrder
-        key.destination = destination.networkOrder
-        key.source_port = sourcePort.bigEndian
-        key.destination_port = destinationPort.bigEndian
-        key.network = network.number
-        key.protocol = TransportProtocol.tcp.number
-        return key
-    }
-}
-
 /// What the programs tell.
 public struct DataplaneEvent: Sendable {
     public enum Kind: Sendable { case opened, closed, dropped, probeAnswer, neighbourChanged }
@@ -61,7 +25,7 @@ public struct DataplaneEvent: Sendable {
     /// enum remora_reason
     public let reason: UInt32
     /// As the packet came in.
-    public let flow: FiveTupleKey
+    public let flow: FiveTuple
     public let backend: IPv4Address
     public let backendPort: UInt16
     /// nil: the port has gone since.
@@ -128,7 +92,7 @@ extension Dataplane {
         default: return nil
         }
         return DataplaneEvent(
-            kind: kind, time: raw.time, reason: raw.reason, flow: FiveTupleKey(raw.key),
+            kind: kind, time: raw.time, reason: raw.reason, flow: FiveTuple(raw.key),
             backend: IPv4Address(networkOrder: raw.backend_address), backendPort: UInt16(bigEndian: raw.backend_port),
             port: portName(slot: UInt32(raw.port)), service: kind == .probeAnswer ? nil : service(slot: raw.service),
             probe: raw.service, mac: MACAddress(raw.mac),
@@ -155,13 +119,28 @@ extension Dataplane {
         }
     }
 
-    /// This stream speaks no dialect: neither direction is copied any more.
-    public func ignore(_ stream: FiveTupleKey) {
-        try? maps.ignored.set(stream.raw, 1)
-        let back = FiveTupleKey(
-            network: stream.network, source: stream.destination, sourcePort: stream.destinationPort,
-            destination: stream.source, destinationPort: stream.sourcePort)
-        try? maps.ignored.set(back.raw, 1)
+    /// This stream speaks no dialect: neither direction is copied any more. Those over IPv6 always are.
+    public func ignore(_ stream: FiveTuple) {
+        for direction in [stream, stream.reversed] {
+            if let key = direction.raw { try? maps.ignored.set(key, 1) }
+        }
+    }
+}
+
+extension FiveTuple {
+    init(_ raw: remora_flow_key) {
+        self.init(
+            network: NetworkID(raw.network), source: .v4(IPv4Address(networkOrder: raw.source)),
+            sourcePort: UInt16(bigEndian: raw.source_port),
+            destination: .v4(IPv4Address(networkOrder: raw.destination)),
+            destinationPort: UInt16(bigEndian: raw.destination_port))
+    }
+
+    fileprivate var raw: remora_flow_key? {
+        ProbeKey(
+            network: network, protocolNumber: TransportProtocol.tcp.number, source: source, sourcePort: sourcePort,
+            destination: destination, destinationPort: destinationPort
+        ).raw4
     }
 }
 

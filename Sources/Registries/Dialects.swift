@@ -1,3 +1,4 @@
+internal import Model
 internal import Packets
 
 /// The languages that are understood.

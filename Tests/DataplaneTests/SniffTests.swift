@@ -206,9 +206,9 @@ struct SniffTests {
         let back = Wire.ethernet(Self.ipv4, Wire.ipv4(Self.registry, Self.guest, Self.tcp, Wire.tcp(8500, 40000)))
         #expect(try listener.hear(there).count == 1)
         listener.rig.plane.ignore(
-            FiveTupleKey(
-                network: NetworkID(0), source: IPv4Address(Self.guest)!, sourcePort: 40000,
-                destination: IPv4Address(Self.registry)!, destinationPort: 8500))
+            FiveTuple(
+                network: NetworkID(0), source: IPAddress(Self.guest)!, sourcePort: 40000,
+                destination: IPAddress(Self.registry)!, destinationPort: 8500))
         #expect(try listener.hear(there).isEmpty)
         #expect(try listener.hear(back).isEmpty)
         #expect(try listener.hear(Self.v4(Self.tcp, Wire.tcp(40001, 8500))).count == 1)

@@ -1,5 +1,3 @@
-public import Model
-
 /// One direction of a TCP connection within a network.
 public struct FiveTuple: Hashable, Sendable, CustomStringConvertible {
     public let network: NetworkID
