@@ -124,5 +124,6 @@ extension Traces {
         for index in neighbours.indices {
             neighbours[index].place = relabelled(neighbours[index].place) ?? neighbours[index].place
         }
+        if let place = relabelled(http?.place) { http?.place = place }
     }
 }

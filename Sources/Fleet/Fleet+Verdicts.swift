@@ -50,6 +50,8 @@ extension Fleet {
             instance.open = instance.open || open
             instance.graceUntil = nil
             if moved, instance.heard != nil { instance.heard = place }
+            // What it said over HTTP came in elsewhere: it is asked again.
+            if moved { instance.traces.http = nil }
             if open {
                 for index in instance.holders.indices where !instance.holders[index].foreign {
                     instance.holders[index].confirmed = true

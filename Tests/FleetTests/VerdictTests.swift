@@ -182,6 +182,23 @@ import Testing
         #expect(lab.proxy("web")?.services.first?.backends.first?.device == tap1.port)
     }
 
+    @Test("what a VM said over HTTP is asked again where it moved, and goes by its port's new role") func asked() {
+        var lab = Lab()
+        lab.hear(consul("web", id: "w"))
+        let (id, moved) = (instance(a), Place(port: tap1.port, role: .vm, mac: tap0.mac))
+        lab.apply(lab.fleet.requested(id, HTTPFinding(outcome: .notHTTP, place: tap0), at: lab.now))
+        lab.apply(lab.fleet.port(tap0.port, role: .mixed, network: blue, up: true, at: lab.now))
+        #expect(evidence(lab, .httpProbe).first?.seen?.place?.role == .mixed)
+        lab.apply(lab.fleet.port(tap0.port, role: .vm, network: blue, up: true, at: lab.now))
+        lab.clones[a] = []
+        _ = lab.fleet.moved(network: blue, .v4(a), to: moved, at: lab.now)
+        lab.clones[a] = [moved]
+        lab.apply(lab.fleet.port(tap0.port, role: .vm, network: blue, up: false, at: lab.now))
+        #expect(lab.view(a)?.place == moved && evidence(lab, .httpProbe).isEmpty)
+        lab.wait(.seconds(60))
+        #expect(lab.probed.last { $0.instance == id }?.mayRequest == true)
+    }
+
     @Test("a VM seen elsewhere that does not answer there dies with its port") func vanishes() {
         var lab = Lab()
         lab.hear(consul("web", id: "w"))
