@@ -14,7 +14,8 @@ static __always_inline struct remora_event event_of(struct __sk_buff *skb, const
 	    .ifindex = skb->ifindex,
 	};
 
-	__builtin_memcpy(event.mac, packet->eth->h_source, ETH_ALEN);
+	/* not by packet->eth: behind a failed tail call the verifier holds the packet for moved (6.13, and 6.12 in stable) */
+	bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), event.mac, ETH_ALEN);
 	return event;
 }
 

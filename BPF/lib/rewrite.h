@@ -73,7 +73,11 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *packet,
 	if (forwarding == REMORA_FORWARD_SWITCH)
 		return TCX_NEXT;
 	mark_redirected(skb, hook / 2, packet->key.network);
-	return forwarding == REMORA_FORWARD_REDIRECT_PEER ? bpf_redirect_peer(ifindex, 0) : bpf_redirect(ifindex, 0);
+	if (forwarding != REMORA_FORWARD_REDIRECT_PEER)
+		return bpf_redirect(ifindex, 0);
+	/* a frame that was sent to another's MAC address would end at ip_rcv: 6.8 leaves it so, 6.12 does not */
+	bpf_skb_change_type(skb, PACKET_HOST);
+	return bpf_redirect_peer(ifindex, 0);
 }
 
 #endif

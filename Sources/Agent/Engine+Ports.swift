@@ -114,6 +114,7 @@ extension Engine {
                 log.debug("\(error)")  // its end is in the news already
             } else {
                 raise("port \(link.name)", "\(error)", remedy: "it is tried again every 10 s")
+                if !error.log.isEmpty { log.error("\(error.log)") }
             }
             return false
         }
