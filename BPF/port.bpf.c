@@ -3,6 +3,7 @@
 #include "lib/arp.h"
 #include "lib/carry.h"
 #include "lib/ending.h"
+#include "lib/forget.h"
 #include "lib/kernel.h"
 #include "lib/maps.h"
 #include "lib/mark.h"
@@ -253,6 +254,18 @@ SEC("tc")
 int jiffies_now(struct __sk_buff *skb)
 {
 	return (int)bpf_jiffies64();
+}
+
+/* For the agent (BPF_PROG_TEST_RUN): its packet is an array of struct remora_stale_flow. */
+SEC("tc")
+int forget(struct __sk_buff *skb)
+{
+	int forgotten = 0;
+
+	for (__u32 index = 0; index < REMORA_STALE_FLOWS && (index + 1) * sizeof(struct remora_stale_flow) <= skb->len;
+	     index++)
+		forgotten += forget_one(skb, index);
+	return forgotten;
 }
 
 /* What `remora bench` measures the others over. */

@@ -11,9 +11,11 @@ static __always_inline __u8 endings(const struct tcphdr *tcp)
 	return REMORA_FLOW_FIN * tcp->fin | REMORA_FLOW_RESET * tcp->rst;
 }
 
-static __always_inline void note_end(const struct remora_flow_key *key, struct remora_flow *flow, __u8 ends)
+/* Key of the entry that translates the other direction. */
+static __always_inline struct remora_flow_key other_direction(const struct remora_flow_key *key,
+							      const struct remora_flow *flow)
 {
-	struct remora_flow_key other_key = {
+	return (struct remora_flow_key){
 	    .source = flow->destination,
 	    .destination = flow->source,
 	    .source_port = flow->destination_port,
@@ -21,6 +23,11 @@ static __always_inline void note_end(const struct remora_flow_key *key, struct r
 	    .network = key->network,
 	    .protocol = key->protocol,
 	};
+}
+
+static __always_inline void note_end(const struct remora_flow_key *key, struct remora_flow *flow, __u8 ends)
+{
+	struct remora_flow_key other_key = other_direction(key, flow);
 	struct remora_flow *other = bpf_map_lookup_elem(&flows, &other_key);
 
 	flow->flags |= ends;

@@ -14,7 +14,7 @@ static __always_inline struct remora_event event_of(struct __sk_buff *skb, const
 	    .ifindex = skb->ifindex,
 	};
 
-	/* not by packet->eth: behind a failed tail call the verifier holds the packet for moved (6.13, and 6.12 in stable) */
+	/* by a helper: behind a failed tail call the verifier of 6.12 holds the packet's own bytes for moved */
 	bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), event.mac, ETH_ALEN);
 	return event;
 }

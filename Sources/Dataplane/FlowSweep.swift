@@ -10,13 +10,13 @@ public struct FlowSweep {
         public var halfOpen: Duration
         /// After its end: a reused source port must not meet the guest's TIME_WAIT under another flow's claim.
         public var closed: Duration
-        /// The same while the table is more than half full: a client that comes again from the port it just used may
+        /// The same while the table is more than a quarter full: a client that comes again from the port it just used may
         /// then be given another, but new ones are not refused for the sake of the dead.
         public var closedUnderPressure: Duration
 
         public init(
             idle: Duration = .seconds(3600), halfOpen: Duration = .seconds(10), closed: Duration = .seconds(60),
-            closedUnderPressure: Duration = .seconds(5)
+            closedUnderPressure: Duration = .seconds(1)
         ) {
             self.idle = idle
             self.halfOpen = halfOpen
@@ -42,8 +42,8 @@ public struct FlowSweep {
     /// Entries that the last whole pass found.
     private var lastEntries = 0
 
-    /// More than half of the table is in use.
-    var isPressed: Bool { max(lastEntries, pass.entries) > maps.flows.capacity / 2 }
+    /// More than a quarter of the table is in use: the rest is for what comes until the next pass has ended.
+    var isPressed: Bool { max(lastEntries, pass.entries) > maps.flows.capacity / 4 }
 
     init(_ maps: NodeMaps) {
         self.maps = maps
@@ -61,18 +61,18 @@ public struct FlowSweep {
     mutating func step(limit: Int, now: ContinuousClock.Instant) throws(BPFError) -> Pass? {
         let jiffies = UInt32(bitPattern: try maps.clock.testRun(Self.frame).verdict)
         clock.note(jiffies, at: now)
-        var doomed: [remora_flow_key] = []
+        var over: [remora_stale_flow] = []
         var walk = walk
         let more = try walk.next(limit: limit) { key, flow in
             pass.entries += 1
             if let hertz = clock.hertz, isOver(flow, jiffies: jiffies, hertz: hertz) {
-                doomed.append(key)
+                over.append(remora_stale_flow(key: key, seen: flow.seen, pad: 0))
             } else {
                 note(key, flow)
             }
         }
         self.walk = walk
-        for key in doomed { try drop(key, jiffies: jiffies) }
+        try forget(over)
         guard !more else { return nil }
         try writeHalfOpen()
         lastEntries = pass.entries - 2 * pass.aged
@@ -100,21 +100,13 @@ public struct FlowSweep {
         return Int64(idle) > limit.milliseconds * Int64(hertz) / 1000
     }
 
-    /// A connection's two directions go together; a reply's entry waits for its request's.
-    private mutating func drop(_ key: remora_flow_key, jiffies: UInt32) throws(BPFError) {
-        guard let flow = try maps.flows[key] else { return }
-        let other = flow.otherKey(of: key)
-        if flow.direction == UInt8(REMORA_REVERSE.rawValue), let forward = try maps.flows[other],
-            forward.otherKey(of: other).isSame(as: key)
-        {
-            return
-        }
-        try maps.flows.remove(key)
-        pass.aged += 1
-        if flow.direction == UInt8(REMORA_FORWARD.rawValue), let reverse = try maps.flows[other],
-            reverse.otherKey(of: other).isSame(as: key)
-        {
-            try maps.flows.remove(other)
+    /// What a packet has touched since it was looked at stays: its port may be in use again.
+    private mutating func forget(_ flows: [remora_stale_flow]) throws(BPFError) {
+        let most = Int(REMORA_STALE_FLOWS)
+        for start in stride(from: 0, to: flows.count, by: most) {
+            let slice = flows[start..<min(start + most, flows.count)]
+            let packet = slice.withUnsafeBytes { Array($0) }
+            pass.aged += Int(try maps.forget.testRun(packet).verdict)
         }
     }
 
@@ -160,18 +152,4 @@ extension remora_flow {
             network: NetworkID(network), address: .v4(IPv4Address(networkOrder: destination)),
             port: UInt16(bigEndian: destination_port))
     }
-
-    /// Key of the entry that translates the other direction.
-    func otherKey(of key: remora_flow_key) -> remora_flow_key {
-        var other = key
-        other.source = destination
-        other.destination = source
-        other.source_port = destination_port
-        other.destination_port = source_port
-        return other
-    }
-}
-
-extension remora_flow_key {
-    func isSame(as other: remora_flow_key) -> Bool { same(self, other) }
 }

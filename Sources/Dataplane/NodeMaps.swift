@@ -33,6 +33,7 @@ final class NodeMaps {
     /// Behind every proxy: does what it decided.
     let carryOut: Program
     let clock: Program
+    let forget: Program
     let empty: Program
     /// Hash of the proxy object: a proxy loaded from another is replaced.
     let build: UInt64
@@ -72,6 +73,7 @@ final class NodeMaps {
         ingress = try ProgramTemplate(port, program: "port_ingress", own: [".rodata"])
         egress = try ProgramTemplate(port, program: "port_egress", own: [".rodata"])
         clock = try port.program("jiffies_now")
+        forget = try port.program("forget")
         empty = try port.program("empty")
 
         let proxyObject = try ObjectFile(image: proxyImage, name: "remora_proxy")

@@ -122,6 +122,16 @@ struct remora_flow {
 };
 _Static_assert(sizeof(struct remora_flow) == 64, "shared with Swift and with pinned maps");
 
+/* What `forget` is given, up to REMORA_STALE_FLOWS of them as its packet: a flow, and when it was last seen to be seen.
+ */
+struct remora_stale_flow {
+	struct remora_flow_key key;
+	__u32 seen;
+	__u32 pad;
+};
+#define REMORA_STALE_FLOWS 128 /* a test run's packet fits a page, with its headroom */
+_Static_assert(sizeof(struct remora_stale_flow) == 24, "shared with Swift");
+
 /* Key of probes6, as the answer comes in: IPv6's remora_flow_key. Of ICMPv6 the destination port is an echo's
  * identifier, and the source of an advertisement is its target. */
 struct remora_flow6_key {
