@@ -22,7 +22,7 @@ RELEASE := -c release --static-swift-stdlib
 SWIFT_SOURCES := Package.swift Sources Tests
 C_SOURCES = $(shell git ls-files 'BPF/*.c' 'BPF/*.h')
 
-.PHONY: help deps clients toolchain bpf build proto check test demo bench bench-verdicts fmt clean
+.PHONY: help deps clients toolchain bpf build proto check test demo bench bench-verdicts test-kernel fmt clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | column -ts $$'\t'
@@ -78,6 +78,9 @@ bench: deps build ## what it costs, against the bare bridge and nftables and by 
 bench-verdicts: deps build ## the last part of bench: who is judged a VM, who a container, and how soon (root)
 	swift build $(RELEASE) --product remora-bench-lab
 	.build/release/remora-bench-lab verdicts --remora $(REMORA) $(VERDICTS)
+
+test-kernel: build ## the agent on another kernel, in QEMU: make test-kernel PACKAGES="linux-image-....deb linux-modules-....deb"
+	Tests/Kernels/run.sh $(REMORA) $(PACKAGES)
 
 fmt: ## format Swift and C in place
 	swift format --in-place --recursive --parallel $(SWIFT_SOURCES)

@@ -4,7 +4,7 @@ set -euo pipefail
 
 build=(libbpf-dev libelf-dev zlib1g-dev libmnl-dev libxml2-dev pkg-config)
 lab=(iproute2 procps bpftool qemu-system-x86 linux-image-cloud-amd64 busybox-static
-	containernetworking-plugins iptables etcd-server curl ethtool nftables wrk nginx-light iperf3 clang-format
+	containernetworking-plugins iptables etcd-server curl ethtool nftables wrk nginx-light iperf3 cpio zstd clang-format
 	zookeeper bind9 bind9-utils avahi-daemon dbus python3-venv)
 # What packages of the lab would start on this machine, now and whenever it boots. The tests start their own.
 services=(etcd-server:etcd nginx-light:nginx bind9:named avahi-daemon:avahi-daemon.socket avahi-daemon:avahi-daemon)
