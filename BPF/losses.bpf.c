@@ -7,8 +7,6 @@
 #include "lib/parse.h"
 #include "lib/report.h"
 
-#define PACKET_OUTGOING 4 /* linux/if_packet.h */
-
 const volatile struct remora_losses_config losses_config;
 
 static __always_inline __u32 cb_word(struct sk_buff *skb, __u32 index)

@@ -26,7 +26,7 @@ __noinline int forget_one(struct __sk_buff *skb, __u32 index)
 	struct remora_flow_key other_key = other_direction(&stale.key, flow);
 	struct remora_flow *other = bpf_map_lookup_elem(&flows, &other_key);
 	bool paired = other && is_pair(other, &stale.key);
-	if (paired && flow->direction == REMORA_REVERSE)
+	if (paired && (flow->direction == REMORA_REVERSE || (__s32)(other->seen - stale.looked) >= 0))
 		return 0;
 	bpf_map_delete_elem(&flows, &stale.key);
 	if (paired)

@@ -6,7 +6,7 @@
 
 #include "kernel.h"
 
-enum { CB_CHECKED = 0, CB_ORIGIN = 3, CB_REDIRECTED = 4 };
+enum { CB_CHECKED = 0, CB_SCRATCH = 2, CB_ORIGIN = 3, CB_REDIRECTED = 4 };
 
 static __always_inline void mark_checked(struct __sk_buff *skb)
 {

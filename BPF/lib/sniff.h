@@ -3,6 +3,7 @@
 #define REMORA_SNIFF_H
 
 #include "maps.h"
+#include "mark.h"
 #include "parse.h"
 
 #define REGISTRY_PORT_BYTES 8192 /* a bit for each port */
@@ -224,8 +225,8 @@ static __always_inline void read_ipv6(struct __sk_buff *skb, const struct packet
 	const struct ipv6hdr *ip = packet->l3;
 	struct tcphdr tcp = {};
 
-	skb->cb[3] = packet->l3 - (void *)packet->eth + sizeof(*ip);
-	__u32 start = skb->cb[3]; /* one unknown number to the verifier, not one for each count of tags */
+	skb->cb[CB_SCRATCH] = packet->l3 - (void *)packet->eth + sizeof(*ip);
+	__u32 start = skb->cb[CB_SCRATCH]; /* one unknown number to the verifier, not one for each count of tags */
 	__u32 length = bpf_ntohs(ip->payload_len);
 	segment->protocol = ip->nexthdr;
 	__builtin_memcpy(segment->source.address, &ip->saddr, sizeof(ip->saddr));

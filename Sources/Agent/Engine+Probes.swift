@@ -69,8 +69,8 @@ extension Engine {
             case .send(let frame): send(frame)
             case .forget(let key): plane.unexpect(key)
             case .finished(let instance, let result): answer(instance, result)
-            case .response(let instance, let response):
-                perform(fleet.requested(instance, HTTPFinding(response), at: clock.now))
+            case .response(let instance, let response, let asked):
+                perform(fleet.requested(instance, HTTPFinding(response), asked: asked, at: clock.now))
             case .neighbour(let network, let address, let place):
                 _ = searches.found(Search.Host(network: network, address: address))
                 perform(fleet.neighbour(network: network, address, at: place, now: clock.now))

@@ -159,6 +159,7 @@ actor Engine {
     }
 
     func end() {
+        run(prober.abandonAll())
         writeRecords()
         ending?.resume()
         ending = nil

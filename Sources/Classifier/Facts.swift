@@ -70,6 +70,6 @@ public struct ContainerKnowledge: Sendable {
 
     /// Does it tell nothing that the list does not hold this instance? A container may be younger than the list.
     public func isSilenceIdle(for facts: Facts) -> Bool {
-        isStale(for: facts) || mustConfirm && list.asOf.map { $0 < facts.since } ?? false
+        isStale(for: facts) || mustConfirm && !(list.asOf.map { $0 >= facts.since } ?? false)
     }
 }

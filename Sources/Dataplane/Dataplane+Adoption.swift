@@ -16,6 +16,10 @@ extension Dataplane {
             try adoptFrontends()
             try sweepSlots()
         }
+        try during("forget an earlier run's probes") { () throws(BPFError) in
+            for key in try maps.probes.keys() { try maps.probes.remove(key) }
+            for key in try maps.probes6.keys() { try maps.probes6.remove(key) }
+        }
     }
 
     private func adopt(_ entry: String, of network: NetworkID, in parent: PinDirectory) {

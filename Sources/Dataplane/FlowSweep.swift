@@ -66,10 +66,9 @@ public struct FlowSweep {
         let more = try walk.next(limit: limit) { key, flow in
             pass.entries += 1
             if let hertz = clock.hertz, isOver(flow, jiffies: jiffies, hertz: hertz) {
-                over.append(remora_stale_flow(key: key, seen: flow.seen, pad: 0))
-            } else {
-                note(key, flow)
+                over.append(remora_stale_flow(key: key, seen: flow.seen, looked: jiffies))
             }
+            note(key, flow)  // one that is over may be kept yet: a packet may have come since
         }
         self.walk = walk
         try forget(over)

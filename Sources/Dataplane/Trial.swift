@@ -32,6 +32,7 @@ public struct Trial {
         var config = remora_port_config()
         config.mode = UInt8(REMORA_MODE_ENFORCE.rawValue)
         config.answer_arp = 1
+        config.http_probe = 1
         config.vlan_count = UInt16(REMORA_MAX_VLANS)
         let template = try ProgramTemplate(port, program: hook.portProgram, own: [".rodata"])
         let settings = try template.makeConstants(["port_config": bytes(of: config)])

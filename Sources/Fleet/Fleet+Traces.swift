@@ -37,8 +37,10 @@ extension Fleet {
     }
 
     /// What its port said to a request over HTTP.
-    public mutating func requested(_ id: InstanceID, _ finding: HTTPFinding, at now: Instant) -> [Action] {
-        guard let instance = instances[id], settings.probing, instance.probe?.place != nil else { return [] }
+    /// - Parameter asked: where the connection was opened to. Of another machine than has the address now it says nothing.
+    public mutating func requested(_ id: InstanceID, _ finding: HTTPFinding, asked: Place, at now: Instant) -> [Action]
+    {
+        guard let instance = instances[id], settings.probing, instance.probe?.place == asked else { return [] }
         update(id) { $0.traces.http = finding }
         judge(id, at: now)
         return finish(at: now)

@@ -45,7 +45,7 @@ public struct ProbeSegment: Hashable, Sendable {
         self.time = time
     }
 
-    /// Nil: the frame is no whole packet of TCP.
+    /// Nil: the frame is no packet of TCP. A long one is cut where it was copied.
     public init?(
         _ bytes: UnsafeRawBufferPointer, network: NetworkID, place: Place, time: UInt64
     ) {

@@ -5,6 +5,8 @@ internal import Packets
 /// so that what is still under way ends here, too, and is reset in its turn (RFC 9293, 3.5.2).
 struct HTTPSession {
     let target: ProbeTarget
+    /// Where the connection was opened to.
+    let asked: Place
     let key: ProbeKey
     let request: [UInt8]
     /// Of the request's first byte.
@@ -24,8 +26,12 @@ struct HTTPSession {
     /// No more of an answer is kept: less than is copied of one segment.
     static let most = 2048
 
-    init(_ target: ProbeTarget, key: ProbeKey, request: [UInt8], sequence: UInt32, expected: UInt32, tries: Int) {
+    init(
+        _ target: ProbeTarget, at asked: Place, key: ProbeKey, request: [UInt8], sequence: UInt32, expected: UInt32,
+        tries: Int
+    ) {
         self.target = target
+        self.asked = asked
         self.key = key
         self.request = request
         self.sequence = sequence

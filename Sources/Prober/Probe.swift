@@ -5,7 +5,7 @@ public import Packets
 public struct ProbeTarget: Hashable, Sendable {
     /// What is asked of an instance.
     public enum Method: Hashable, Sendable {
-        /// A SYN, and a reset at once where it is answered: never a session.
+        /// A SYN, and a reset at once where it is answered, or one request first (`ProbeTarget.request`).
         case syn
         /// A query of the one protocol over UDP that every server of it answers.
         case dnsQuery
@@ -155,7 +155,7 @@ public enum ProbeStep: Hashable, Sendable {
     case forget(ProbeKey)
     case finished(InstanceID, ProbeResult)
     /// What came of a target's request, after `finished` and at most once.
-    case response(InstanceID, ProbeResponse)
+    case response(InstanceID, ProbeResponse, asked: Place)
     /// Somebody there has this address.
     case neighbour(NetworkID, IPAddress, Place)
 }

@@ -5,16 +5,27 @@ internal import Packets
 extension Prober {
     /// Asks in place of the reset. Nil: nothing is to be asked, or not now.
     mutating func ask(_ target: ProbeTarget, _ key: ProbeKey, _ answer: ProbeAnswer, at now: Instant) -> [ProbeStep]? {
-        guard let request = target.request, sessionOf[target.instance] == nil,
+        let earlier = sessionOf[target.instance]
+        guard let request = target.request, earlier.map({ sessions[$0]?.asked != answer.place }) ?? true,
             sessions.count < settings.outstanding, frames.take(for: target.port, at: now)
         else { return nil }
+        let ended = earlier.map { abandon($0) } ?? []
         let number = answer.number
         sessions[number] = HTTPSession(
-            target, key: key, request: request, sequence: answer.acknowledged, expected: answer.sequence &+ 1,
-            tries: settings.tries)
+            target, at: answer.place, key: key, request: request, sequence: answer.acknowledged,
+            expected: answer.sequence &+ 1, tries: settings.tries)
         sessionOf[target.instance] = number
         byKey[key] = number
-        return sendRequest(number, at: now)
+        return ended + sendRequest(number, at: now)
+    }
+
+    /// Ends every connection that is open, for nobody will after this.
+    public mutating func abandonAll() -> [ProbeStep] { Array(sessions.keys).flatMap { abandon($0) } }
+
+    /// Whoever it was opened to is not asked any more: a reset, and nothing is told.
+    private mutating func abandon(_ number: UInt32) -> [ProbeStep] {
+        let resets = sessions[number].map { $0.isOver ? [] : $0.resetFrames } ?? []
+        return resets.map(ProbeStep.send) + removeSession(number)
     }
 
     private mutating func sendRequest(_ number: UInt32, at now: Instant) -> [ProbeStep] {
@@ -62,15 +73,17 @@ extension Prober {
         scheduleSession(number, at: now + settings.linger)
         if session.response.place != nil { counters.answered += 1 }
         return (isReset ? [] : session.resetFrames.map(ProbeStep.send))
-            + [.response(session.target.instance, session.response)]
+            + [.response(session.target.instance, session.response, asked: session.asked)]
     }
 
     /// Its time is over.
     mutating func advanceSession(_ number: UInt32, generation: UInt64, at now: Instant) -> [ProbeStep] {
         guard let session = sessions[number], session.generation == generation else { return [] }
         if session.isOver { return removeSession(number) }
-        guard session.triesLeft > 0, frames.take(for: session.target.port, at: now) else {
-            return end(number, at: now, isReset: false)
+        guard session.triesLeft > 0 else { return end(number, at: now, isReset: false) }
+        guard frames.take(for: session.target.port, at: now) else {
+            scheduleSession(number, at: now + settings.timeout)  // a try that was not made is none
+            return []
         }
         return sendRequest(number, at: now)
     }

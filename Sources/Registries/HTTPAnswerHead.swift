@@ -20,7 +20,7 @@ public struct HTTPAnswerHead: Sendable {
 
     private static func head(of bytes: some Sequence<UInt8>) -> HTTPResponseHead? {
         let decoder = HTTPResponseDecoder(
-            leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .drop,
+            leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .forward,
             limitConfiguration: HTTPExchanges.bounds)
         let channel = EmbeddedChannel()
         defer { _ = try? channel.finish(acceptAlreadyClosed: true) }

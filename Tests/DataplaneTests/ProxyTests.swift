@@ -179,15 +179,16 @@ struct ProxyTests {
         let rig = try Rig()
         try rig.plane.apply(Rig.web([Rig.vm1]))
         _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
-        func forget(_ direction: remora_direction, seenEarlier: UInt32 = 0) throws -> Int32 {
+        func forget(_ direction: remora_direction, seenEarlier: UInt32 = 0, looked: UInt32 = 1) throws -> Int32 {
             let flows = rig.plane.maps.flows
             let key = try #require(
                 try flows.keys().first { try flows[$0]?.direction == UInt8(direction.rawValue) })
             let seen = try #require(try flows[key]).seen &- seenEarlier
-            let stale = [remora_stale_flow(key: key, seen: seen, pad: 0)]
+            let stale = [remora_stale_flow(key: key, seen: seen, looked: seen &+ looked)]
             return try rig.plane.maps.forget.testRun(stale.withUnsafeBytes { Array($0) }).verdict
         }
         #expect(try forget(REMORA_FORWARD, seenEarlier: 1) == 0)
+        #expect(try forget(REMORA_FORWARD, looked: 0) == 0, "an answer came since")
         #expect(try forget(REMORA_REVERSE) == 0, "an answer's entry waits for its request's")
         #expect(rig.flowCount == 2)
         #expect(try forget(REMORA_FORWARD) == 1)

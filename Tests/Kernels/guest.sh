@@ -34,6 +34,7 @@ within server busybox httpd -p 80 -h /tmp/pages
 
 page() { [ "$(within client curl --silent --max-time 20 "http://$1/")" = from-the-server ]; }
 proxied() { remora get services --socket /tmp/socket | grep -q ' live .* 1/1 '; }
+counted() { ! remora status --socket /tmp/socket -o json | grep -q uncounted; }
 vip() { remora get services --socket /tmp/socket -o json | grep -o '10\.88\.255\.[0-9]*' | head -n 1; }
 until_true() {
 	for _ in $(seq 120); do
@@ -53,6 +54,7 @@ for forwarding in redirect switch; do
 		ports:
 		  - {match: "up*", role: uplink, answerARP: true}
 		  - {match: "vm*", role: vm}
+		probe: {http: {ports: [80]}}
 		networks:
 		  - {name: default, id: 0, vips: 10.88.255.0/24}
 	END
@@ -67,6 +69,7 @@ for forwarding in redirect switch; do
 	check "$forwarding: the agent answers" until_true test -S /tmp/socket
 	remora apply -f /tmp/service.yaml --socket /tmp/socket
 	check "$forwarding: a proxy" until_true proxied
+	check "$forwarding: what the kernel drops is counted" counted
 	check "$forwarding: a page by the VIP" page "$(vip)"
 	check "$forwarding: a page by the server's own address" page 10.88.1.1
 	remora get ports --socket /tmp/socket

@@ -48,7 +48,7 @@ import Testing
     }
 
     static func responses(_ steps: [ProbeStep]) -> [ProbeResponse] {
-        steps.compactMap { if case .response(_, let response) = $0 { response } else { nil } }
+        steps.compactMap { if case .response(_, let response, _) = $0 { response } else { nil } }
     }
     /// Flags, and our sequence number.
     static func tcp(_ frame: ProbeFrame) throws -> TCPHeader {

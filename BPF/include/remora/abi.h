@@ -122,12 +122,11 @@ struct remora_flow {
 };
 _Static_assert(sizeof(struct remora_flow) == 64, "shared with Swift and with pinned maps");
 
-/* What `forget` is given, up to REMORA_STALE_FLOWS of them as its packet: a flow, and when it was last seen to be seen.
- */
+/* What `forget` is given, up to REMORA_STALE_FLOWS of them as its packet: a flow that is over, as the agent saw it. */
 struct remora_stale_flow {
 	struct remora_flow_key key;
-	__u32 seen;
-	__u32 pad;
+	__u32 seen;   /* the flow's own */
+	__u32 looked; /* jiffies when the agent did: a packet of either direction since then keeps both */
 };
 #define REMORA_STALE_FLOWS 128 /* a test run's packet fits a page, with its headroom */
 _Static_assert(sizeof(struct remora_stale_flow) == 24, "shared with Swift");
