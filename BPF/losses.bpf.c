@@ -1,6 +1,7 @@
 /* What the kernel drops after a redirect: the port program has counted it as handed on, and nobody would tell. Runs at
  * every packet that is dropped on the machine, so what is not ours must be seen at once. */
 #include "lib/count.h"
+#include "lib/ending.h"
 #include "lib/kernel.h"
 #include "lib/maps.h"
 #include "lib/mark.h"
@@ -57,10 +58,7 @@ static __always_inline void read_flow(struct sk_buff *skb, struct remora_event *
 
 	if (!other)
 		return;
-	event->key.source = other->destination;
-	event->key.destination = other->source;
-	event->key.source_port = other->destination_port;
-	event->key.destination_port = other->source_port;
+	event->key = other_direction(&reverse, other);
 	event->service = other->service;
 }
 
