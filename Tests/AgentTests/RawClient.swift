@@ -2,9 +2,12 @@ import Foundation
 import Glibc
 
 /// A client that sends just the bytes it is told to: what no well-behaved one would. It blocks threads of its own, never
-/// those that the server's tasks run on; reads give up after ten seconds.
+/// those that the server's tasks run on.
 final class RawClient: Sendable {
     private let descriptor: Int32
+
+    /// So that a server that never answers ends its test. A machine that is slow must not.
+    private static let patience = timeval(tv_sec: 120, tv_usec: 0)
 
     init?(unix path: String) {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
@@ -17,8 +20,7 @@ final class RawClient: Sendable {
             }
         }
         guard done == 0 else { return nil }
-        var patience = timeval(tv_sec: 10, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        limitReads()
     }
 
     init?(port: UInt16) {
@@ -33,11 +35,15 @@ final class RawClient: Sendable {
             }
         }
         guard done == 0 else { return nil }
-        var patience = timeval(tv_sec: 10, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        limitReads()
     }
 
     deinit { close(descriptor) }
+
+    private func limitReads() {
+        var patience = Self.patience
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
 
     /// No more will be sent; true once the server has closed too.
     func end() async -> Bool {
