@@ -6,20 +6,13 @@ import Testing
 @testable import Agent
 
 @Suite("The container network, as it is configured") struct ContainersTests {
-    let directory: URL
-
-    init() throws {
-        directory = FileManager.default.temporaryDirectory.appending(path: "remora-containers-\(UUID())")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    }
-
     func parse(_ text: String) throws -> Config {
         try Config.parse("ports:\n  - {match: vm0, role: vm}\n" + text, file: "f", hostname: "n")
     }
 
     @Test("what the list says was so when the file was written or touched, and is read again then") func age() throws {
-        defer { try? FileManager.default.removeItem(at: directory) }
-        let path = directory.appending(path: "list").path
+        let directory = TemporaryDirectory()
+        let path = directory.path + "/list"
         let now = Instant(milliseconds: 2_000_000_000_000)
         var file = ContainersFile(path)
         #expect(throws: FileError.self) { try file.changed(at: now) }

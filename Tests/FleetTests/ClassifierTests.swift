@@ -16,14 +16,15 @@ import Testing
     /// The list is as of the instance's coming, unless `age` says otherwise.
     func judge(
         heard: Place? = nil, _ probe: ProbeResult?, list: ContainerList = ContainerList(), age: Duration? = .zero,
-        declared: Verdict? = nil, mustConfirm: Bool = false, _ change: (inout Facts) -> Void = { _ in }
+        declared: Verdict? = nil, mustConfirm: Bool = false, hasNetwork: Bool = false,
+        _ change: (inout Facts) -> Void = { _ in }
     ) -> Judgement {
         var facts = Facts(instance: instance(a), since: came)
         (facts.services, facts.heard, facts.probe, facts.declared) = (["web"], heard, probe, declared)
         change(&facts)
         var world = ContainerKnowledge()
         world.list = list
-        world.mustConfirm = mustConfirm
+        (world.mustConfirm, world.hasNetwork) = (mustConfirm, hasNetwork)
         world.list.asOf = age.map { came + (.zero - $0) }
         return Classifier.judge(facts, against: world, at: Instant(milliseconds: 1))
     }
@@ -132,6 +133,9 @@ import Testing
         #expect(judge(answer(mixed), age: .zero).verdict == .vm)
         #expect(judge(answer(mixed), list: listed, age: .milliseconds(1)).verdict == .container)
         #expect(judge(answer(mixed), age: nil).verdict == .unknown, "no list at all")
+        let unread = self.judge(heard: mixed, answer(mixed), age: nil, mustConfirm: true, hasNetwork: true)
+        #expect(unread.verdict == .unknown, "its ports or ranges are known, its list was never read")
+        #expect(self.judge(heard: mixed, answer(mixed), age: nil, hasNetwork: true).verdict == .vm)
         #expect(judge(.silent, age: .milliseconds(1)).evidence.contains { $0.kind == .neighbour && $0.weight == 0 })
         #expect(self.judge(heard: tap0, answer(tap0), age: .seconds(1), mustConfirm: true).verdict == .vm)
     }
