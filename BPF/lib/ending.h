@@ -25,12 +25,15 @@ static __always_inline struct remora_flow_key other_direction(const struct remor
 	};
 }
 
+/* A client's FIN is not told to the answers' entry: ageing goes by the request's, and takes that along. */
 static __always_inline void note_end(const struct remora_flow_key *key, struct remora_flow *flow, __u8 ends)
 {
+	flow->flags |= ends;
+	if (flow->direction == REMORA_FORWARD && !(ends & REMORA_FLOW_RESET))
+		return;
 	struct remora_flow_key other_key = other_direction(key, flow);
 	struct remora_flow *other = bpf_map_lookup_elem(&flows, &other_key);
 
-	flow->flags |= ends;
 	if (other)
 		other->flags |= ends & REMORA_FLOW_RESET ? REMORA_FLOW_RESET : REMORA_FLOW_OTHER_FIN;
 }

@@ -25,18 +25,27 @@ static __always_inline void report(struct remora_event *event, __u64 wakeup)
 		count_loss(REMORA_RING_EVENTS);
 }
 
+/* Written where it is read: two of these come with every connection. */
 static __always_inline void report_flow(struct __sk_buff *skb, const struct packet *packet, __u32 hook,
 					enum remora_event_kind kind, enum remora_reason reason,
 					const struct remora_flow *flow)
 {
-	struct remora_event event = event_of(skb, packet, hook);
+	struct remora_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
-	event.kind = kind;
-	event.reason = reason;
-	event.service = flow->service;
-	event.backend_address = flow->destination;
-	event.backend_port = flow->destination_port;
-	report(&event, BPF_RB_NO_WAKEUP);
+	if (!event)
+		return count_loss(REMORA_RING_EVENTS);
+	*event = (struct remora_event){
+	    .time = bpf_ktime_get_ns(),
+	    .kind = kind,
+	    .reason = reason,
+	    .key = packet->key,
+	    .backend_address = flow->destination,
+	    .backend_port = flow->destination_port,
+	    .port = hook / 2,
+	    .service = flow->service,
+	    .ifindex = skb->ifindex,
+	};
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline int drop(struct __sk_buff *skb, const struct packet *packet, __u32 hook, __u32 service,

@@ -16,7 +16,7 @@ struct Schedule {
             switch self {
             case .listen: .milliseconds(200)
             case .events: .milliseconds(250)
-            case .flows: .milliseconds(500)
+            case .flows: .milliseconds(250)
             case .containers: .seconds(1)
             case .reconcile: .seconds(10)
             case .compare: .milliseconds(250)

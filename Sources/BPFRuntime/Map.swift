@@ -112,8 +112,10 @@ public struct MapWalk<Key: BitwiseCopyable, Value: BitwiseCopyable> {
 
     public init(_ map: Map<Key, Value>) { self.map = map }
 
-    /// Calls `visit` for up to `limit` entries; false when the map's end was reached.
-    public mutating func next(limit: Int, _ visit: (Key, Value) -> Void) throws(BPFError) -> Bool {
+    /// Shows `visit` up to `limit` entries, keys and values by the same index; false when the map's end was reached.
+    public mutating func next(
+        limit: Int, _ visit: (UnsafeBufferPointer<Key>, UnsafeBufferPointer<Value>) -> Void
+    ) throws(BPFError) -> Bool {
         let keys = UnsafeMutablePointer<Key>.allocate(capacity: limit)
         let values = UnsafeMutablePointer<Value>.allocate(capacity: limit)
         defer {
@@ -129,7 +131,8 @@ public struct MapWalk<Key: BitwiseCopyable, Value: BitwiseCopyable> {
                 ? bpf_map_lookup_batch(map.descriptor.raw, &from, &to, keys, values, &count, nil)
                 : bpf_map_lookup_batch(map.descriptor.raw, nil, &to, keys, values, &count, nil)
         }
-        for index in 0..<Int(count) { visit(keys[index], values[index]) }
+        visit(
+            UnsafeBufferPointer(start: keys, count: Int(count)), UnsafeBufferPointer(start: values, count: Int(count)))
         position = more ? to : nil
         return more
     }

@@ -4,11 +4,11 @@ public import Model
 
 extension Dataplane {
     /// One slice of the flow table's ageing, a larger one where the table fills up; what a finished pass found, or nil.
-    public func sweepFlows(limit: Int = 8192, now: ContinuousClock.Instant = .now) throws(DataplaneError)
+    public func sweepFlows(limit: Int = 2048, now: ContinuousClock.Instant = .now) throws(DataplaneError)
         -> FlowSweep.Pass?
     {
         try during("age the flow table") { () throws(BPFError) in
-            try sweep.step(limit: sweep.isPressed ? 4 * limit : limit, now: now)
+            try sweep.step(limit: sweep.isPressed ? 8 * limit : limit, now: now)
         }
     }
 
@@ -30,12 +30,13 @@ extension Dataplane {
         var walk = MapWalk(maps.flows)
         var more = true
         while more {
-            more = try walk.next(limit: 8192) { key, flow in
-                let isForward = flow.direction == UInt8(REMORA_FORWARD.rawValue)
-                let instance = isForward ? flow.backendInstance(network: key.network) : key.sourceInstance
-                guard instances.contains(instance) else { return }
-                if isForward, flow.isOpen { open += 1 }
-                doomed.append(key)
+            more = try walk.next(limit: 8192) { keys, flows in
+                for (key, flow) in zip(keys, flows) {
+                    let instance = flow.isForward ? flow.backendInstance(network: key.network) : key.sourceInstance
+                    guard instances.contains(instance) else { continue }
+                    if flow.isForward, flow.isOpen { open += 1 }
+                    doomed.append(key)
+                }
             }
         }
         for key in doomed { try maps.flows.remove(key) }

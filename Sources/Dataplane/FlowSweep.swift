@@ -61,14 +61,17 @@ public struct FlowSweep {
     mutating func step(limit: Int, now: ContinuousClock.Instant) throws(BPFError) -> Pass? {
         let jiffies = UInt32(bitPattern: try maps.clock.testRun(Self.frame).verdict)
         clock.note(jiffies, at: now)
+        let most = clock.hertz.map { Ages(limits, isPressed: isPressed, hertz: $0) }
         var over: [remora_stale_flow] = []
         var walk = walk
-        let more = try walk.next(limit: limit) { key, flow in
-            pass.entries += 1
-            if let hertz = clock.hertz, isOver(flow, jiffies: jiffies, hertz: hertz) {
-                over.append(remora_stale_flow(key: key, seen: flow.seen, looked: jiffies))
+        let more = try walk.next(limit: limit) { keys, flows in
+            pass.entries += keys.count
+            for (key, flow) in zip(keys, flows) {
+                if let most, flow.age(at: jiffies) > most[flow] {
+                    over.append(remora_stale_flow(key: key, seen: flow.seen, looked: jiffies))
+                }
+                note(key, flow)  // one that is over may be kept yet: a packet may have come since
             }
-            note(key, flow)  // one that is over may be kept yet: a packet may have come since
         }
         self.walk = walk
         try forget(over)
@@ -80,23 +83,10 @@ public struct FlowSweep {
     }
 
     private mutating func note(_ key: remora_flow_key, _ flow: remora_flow) {
-        guard flow.direction == UInt8(REMORA_FORWARD.rawValue) else { return }
+        guard flow.isForward else { return }
         if !flow.has(REMORA_FLOW_ESTABLISHED) { halfOpen[flow.port, default: 0] += 1 }
         guard flow.isOpen else { return }
         pass.open[flow.backendInstance(network: key.network), default: 0] += 1
-    }
-
-    private func isOver(_ flow: remora_flow, jiffies: UInt32, hertz: UInt32) -> Bool {
-        let idle = Int32(bitPattern: jiffies &- flow.seen)  // negative: touched after the clock was read
-        let limit: Duration
-        if flow.has(REMORA_FLOW_RESET) || flow.has(REMORA_FLOW_FIN) && flow.has(REMORA_FLOW_OTHER_FIN) {
-            limit = isPressed ? min(limits.closed, limits.closedUnderPressure) : limits.closed
-        } else if !flow.has(REMORA_FLOW_ESTABLISHED), flow.direction == UInt8(REMORA_FORWARD.rawValue) {
-            limit = limits.halfOpen
-        } else {
-            limit = limits.idle
-        }
-        return Int64(idle) > limit.milliseconds * Int64(hertz) / 1000
     }
 
     /// What a packet has touched since it was looked at stays: its port may be in use again.
@@ -122,6 +112,24 @@ public struct FlowSweep {
     private static let frame = [UInt8](repeating: 0, count: 64)
 }
 
+/// The limits in the kernel's ticks.
+private struct Ages {
+    let idle, halfOpen, closed: Int64
+
+    init(_ limits: FlowSweep.Limits, isPressed: Bool, hertz: UInt32) {
+        func ticks(_ limit: Duration) -> Int64 { limit.milliseconds * Int64(hertz) / 1000 }
+        idle = ticks(limits.idle)
+        halfOpen = ticks(limits.halfOpen)
+        closed = ticks(isPressed ? min(limits.closed, limits.closedUnderPressure) : limits.closed)
+    }
+
+    /// The one that this flow falls under.
+    subscript(flow: remora_flow) -> Int64 {
+        if flow.hasEnded { return closed }
+        return flow.isForward && !flow.has(REMORA_FLOW_ESTABLISHED) ? halfOpen : idle
+    }
+}
+
 /// The kernel's tick rate, which user space is not told: found from two readings half a second apart.
 struct JiffiesClock {
     private var first: (jiffies: UInt32, at: ContinuousClock.Instant)?
@@ -142,6 +150,15 @@ struct JiffiesClock {
 
 extension remora_flow {
     func has(_ flag: remora_flow_flag) -> Bool { flags & UInt8(flag.rawValue) != 0 }
+
+    var isForward: Bool { direction == UInt8(REMORA_FORWARD.rawValue) }
+
+    /// In ticks, without a packet; negative: touched after the clock was read.
+    func age(at jiffies: UInt32) -> Int64 { Int64(Int32(bitPattern: jiffies &- seen)) }
+
+    /// An answers' entry is not told of the client's FIN. It is over by its own: the kernel keeps it while its request's is
+    /// there.
+    var hasEnded: Bool { has(REMORA_FLOW_RESET) || has(REMORA_FLOW_FIN) && (has(REMORA_FLOW_OTHER_FIN) || !isForward) }
 
     /// Of the forward direction: a server that said its last is done with the client, whatever that still holds open.
     var isOpen: Bool { !has(REMORA_FLOW_RESET) && !has(REMORA_FLOW_OTHER_FIN) }

@@ -206,6 +206,28 @@ struct ProxyTests {
         #expect(try rig.openConnections == 0)
     }
 
+    @Test("a client's port that is used again, for another backend, leaves no answers' entry behind")
+    func orphan() throws {
+        let rig = try Rig()
+        rig.plane.setFlowLimits(.init(closed: .zero))
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        _ = try rig.run(Packet(from: "10.0.0.1", 8080, to: client, 5000, flags: Packet.fin))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.fin))
+        var leaving = Rig.vm1
+        leaving.state = .draining
+        try rig.plane.apply(Rig.web([leaving, Rig.vm2]))
+        #expect(try rig.run(Packet(from: client, 5000, to: Rig.vip, 80)).reasons == ["opened": 1])
+        #expect(rig.flowCount == 3)
+        let start = ContinuousClock.now
+        var second = 0
+        while rig.flowCount > 2, ContinuousClock.now - start < .seconds(30) {
+            _ = try rig.plane.sweepFlows(now: start + .seconds(second))
+            second += 1
+        }
+        #expect(rig.flowCount == 2, "the living connection's two")
+    }
+
     @Test("the last word of a connection counts, even if it is the first after a change of policy")
     func endAfterChange() throws {
         let rig = try Rig()
