@@ -37,7 +37,9 @@ extension Engine: NodeOperations {
     func flows(from cursor: UInt64?, limit: Int, wait: Duration) async -> FlowPage {
         consumeEvents()
         if wait > .zero, let cursor, cursor == flowLog.next { await nextEvents(within: wait) }
-        return flowLog.page(from: cursor, limit: limit, by: clock)
+        return flowLog.page(from: cursor, limit: limit) { [plane, clock] event, cursor in
+            plane.described(event).map { FlowView($0, cursor: cursor, by: clock) }
+        }
     }
 
     /// Until events come in, or the time is up.

@@ -183,9 +183,9 @@ extension Engine {
 
     func told(_ event: DataplaneEvent) {
         switch event.kind {
-        case .opened, .closed, .dropped: flowLog.append(event)
         case .probeAnswer: probeAnswered(event)
         case .neighbourChanged: neighbourChanged(event)
+        case .opened, .closed, .dropped: break  // the flow log's
         }
     }
 

@@ -126,6 +126,7 @@ actor Engine {
         do {
             let rings = try plane.openRings(
                 frame: { frame in self.hear(frame) },
+                flow: { flow in self.flowLog.append(flow) },
                 event: { event in self.told(event) })
             loop.watch(rings.adverts) { self.consumeAdverts() }
             loop.watch(rings.events) { self.consumeEvents() }

@@ -1,17 +1,16 @@
 internal import Dataplane
 internal import Model
 
-/// The newest flow events, for `remora flows`. Bounded; readers follow by cursor and wait for the next. Events are kept
-/// as they came: two of them come with every connection, and few are ever shown.
+/// The newest flow events, for `remora flows`. Bounded; readers follow by cursor and wait for the next.
 struct FlowLog {
     static let capacity = 8192
-    private var events: [DataplaneEvent] = []
+    private var events: [FlowEvent] = []
     private var head = 0
     private(set) var next: UInt64 = 0
 
     var first: UInt64 { next - UInt64(events.count) }
 
-    mutating func append(_ event: DataplaneEvent) {
+    mutating func append(_ event: FlowEvent) {
         next += 1
         if events.count < Self.capacity {
             events.append(event)
@@ -22,21 +21,23 @@ struct FlowLog {
     }
 
     /// From `cursor` on, at most `limit`; nil: the newest.
-    func page(from cursor: UInt64?, limit: Int, by clock: NodeClock) -> FlowPage {
+    func page(
+        from cursor: UInt64?, limit: Int, view: (_ event: FlowEvent, _ cursor: UInt64) -> FlowView?
+    ) -> FlowPage {
         let wanted = UInt64(max(0, min(limit, events.count)))
         // a cursor of an earlier run of the agent may lie ahead of this one's
         let asked = cursor.map { $0 > next ? first : $0 } ?? next - min(wanted, next)
         let start = max(asked, first)
         let end = min(next, start + wanted)
-        let page = (start..<max(start, end)).map { FlowView(self[$0], cursor: $0, by: clock) }
+        let page = (start..<max(start, end)).compactMap { view(self[$0], $0) }
         return FlowPage(flows: page, next: end, missed: start - min(asked, start))
     }
 
-    private subscript(cursor: UInt64) -> DataplaneEvent { events[(head + Int(cursor - first)) % events.count] }
+    private subscript(cursor: UInt64) -> FlowEvent { events[(head + Int(cursor - first)) % events.count] }
 }
 
 extension FlowView {
-    fileprivate init(_ event: DataplaneEvent, cursor: UInt64, by clock: NodeClock) {
+    init(_ event: DataplaneEvent, cursor: UInt64, by clock: NodeClock) {
         let kind: Kind =
             switch event.kind {
             case .opened: .opened

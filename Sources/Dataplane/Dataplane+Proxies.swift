@@ -192,6 +192,4 @@ extension Dataplane {
     public func slots(of id: ProxyID) -> [UInt32] { proxies[id]?.proxy.slots ?? [] }
     public func slot(of service: ServiceID) -> UInt32? { serviceSlots[service] }
     public func programID(of id: ProxyID) -> UInt32? { try? proxies[id]?.proxy.program.info().id }
-
-    public func service(slot: UInt32) -> ServiceID? { slots[slot] }
 }

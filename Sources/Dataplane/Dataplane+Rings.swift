@@ -43,17 +43,33 @@ public struct DataplaneEvent: Sendable {
     public let acknowledged: UInt32
 }
 
+/// A connection's beginning or end, or a drop, as the ring had it: two come with every connection, and few are ever
+/// asked for. `Dataplane.described` looks up what it names.
+public struct FlowEvent: Sendable {
+    let raw: remora_event
+    /// Of the slots that it names.
+    let serviceTenure: UInt32
+    let portTenure: UInt32
+}
+
 extension Dataplane {
     /// Opens both rings. Returns what to poll; each readable descriptor wants its `consume`.
     public func openRings(
-        frame: @escaping (CopiedFrame) -> Void, event: @escaping (DataplaneEvent) -> Void
+        frame: @escaping (CopiedFrame) -> Void, flow: @escaping (FlowEvent) -> Void,
+        event: @escaping (DataplaneEvent) -> Void
     ) throws(DataplaneError) -> (adverts: Int32, events: Int32) {
         try during("read the rings") { () throws(BPFError) in
             let adverts = try Ring(maps.adverts, name: "adverts") { [unowned self] record in
                 if let copied = copiedFrame(record) { frame(copied) }
             }
             let events = try Ring(maps.events, name: "events") { [unowned self] record in
-                if let told = dataplaneEvent(record) { event(told) }
+                guard record.count >= MemoryLayout<remora_event>.size else { return }
+                let raw = record.loadUnaligned(as: remora_event.self)
+                let told = flowEvent(raw)
+                switch remora_event_kind(rawValue: raw.kind) {
+                case REMORA_EVENT_FLOW_OPENED, REMORA_EVENT_FLOW_CLOSED, REMORA_EVENT_DROP: flow(told)
+                default: if let told = described(told) { event(told) }
+                }
             }
             rings = [adverts, events]
             return (adverts.pollDescriptor, events.pollDescriptor)
@@ -79,9 +95,15 @@ extension Dataplane {
             bytes: UnsafeRawBufferPointer(rebasing: record[headerSize..<headerSize + Int(header.length)]))
     }
 
-    private func dataplaneEvent(_ record: UnsafeRawBufferPointer) -> DataplaneEvent? {
-        guard record.count >= MemoryLayout<remora_event>.size else { return nil }
-        let raw = record.loadUnaligned(as: remora_event.self)
+    private func flowEvent(_ raw: remora_event) -> FlowEvent {
+        FlowEvent(
+            raw: raw, serviceTenure: slots.tenure(of: raw.service), portTenure: portSlots.tenure(of: UInt32(raw.port)))
+    }
+
+    /// With names for its slots, as they were when it came: nil for one that has another holder since. Nil: no event that
+    /// this version knows.
+    public func described(_ event: FlowEvent) -> DataplaneEvent? {
+        let raw = event.raw
         let kind: DataplaneEvent.Kind
         switch remora_event_kind(rawValue: raw.kind) {
         case REMORA_EVENT_FLOW_OPENED: kind = .opened
@@ -94,7 +116,8 @@ extension Dataplane {
         return DataplaneEvent(
             kind: kind, time: raw.time, reason: raw.reason, flow: FiveTuple(raw.key),
             backend: IPv4Address(networkOrder: raw.backend_address), backendPort: UInt16(bigEndian: raw.backend_port),
-            port: portName(slot: UInt32(raw.port)), service: kind == .probeAnswer ? nil : service(slot: raw.service),
+            port: portSlots.holder(of: UInt32(raw.port), tenure: event.portTenure),
+            service: kind == .probeAnswer ? nil : slots.holder(of: raw.service, tenure: event.serviceTenure),
             probe: raw.service, mac: MACAddress(raw.mac),
             hopLimit: raw.ttl, tcpFlags: raw.tcp_flags, sequence: raw.tcp_sequence,
             acknowledged: raw.tcp_acknowledged)

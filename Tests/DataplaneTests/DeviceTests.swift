@@ -52,7 +52,7 @@ struct DeviceTests {
         var copies: [Copy] = []
         let rings = try plane.openRings(
             frame: { copies.append(Copy(bytes: Array($0.bytes), vlan: $0.vlan, network: $0.network)) },
-            event: { _ in })
+            flow: { _ in }, event: { _ in })
         try plane.attach(
             PortAttachment(
                 name: PortName("near"), ifindex: if_nametoindex("near"), role: .vm, mode: .observe,

@@ -79,12 +79,15 @@ struct LossTests {
     @Test("the event tells the connection as its client knows it, and its service") func event() async throws {
         let events = try await PrivateNetwork.run {
             let street = try Street()
+            let plane = street.plane
             var events: [DataplaneEvent] = []
-            _ = try street.plane.openRings(frame: { _ in }, event: { events.append($0) })
+            _ = try plane.openRings(
+                frame: { _ in }, flow: { [unowned plane] in if let told = plane.described($0) { events.append(told) } },
+                event: { _ in })
             try PrivateNetwork.ip("link set vm1 down")
             try street.send(from: 4000)
             try wait(for: "its event") {
-                street.plane.consumeEvents()
+                plane.consumeEvents()
                 return events.contains { $0.kind == .dropped }
             }
             return events

@@ -112,7 +112,7 @@ struct ProbeAnswerTests {
     func taken(_ one: Case) throws {
         let rig = try Rig()
         let told = Told()
-        _ = try rig.plane.openRings(frame: { _ in }, event: { told.events.append($0) })
+        _ = try rig.plane.openRings(frame: { _ in }, flow: { _ in }, event: { told.events.append($0) })
         #expect(try rig.run(one.bytes).0 == nextHop)
         try rig.plane.expect(one.key, number: 4711)
         let (verdict, _, reasons) = try rig.run(one.bytes)
@@ -148,7 +148,7 @@ struct ProbeAnswerTests {
         let copied = Copied()
         _ = try rig.plane.openRings(
             frame: { copied.frames.append((Array($0.bytes), $0.network, $0.isProbes)) },
-            event: { _ in copied.events += 1 })
+            flow: { _ in }, event: { _ in copied.events += 1 })
         let (a, us) = ends
         let answer = Array("HTTP/1.1 200 OK\r\n\r\n".utf8)
         let segments: [[UInt8]] = [

@@ -37,7 +37,7 @@ struct SniffTests {
                 frame: { [unowned self] in
                     copies.append(
                         .init(bytes: Array($0.bytes), network: $0.network, vlan: $0.vlan, isProbes: $0.isProbes))
-                }, event: { _ in })
+                }, flow: { _ in }, event: { _ in })
         }
 
         /// What is copied of this frame, which itself goes on untouched.

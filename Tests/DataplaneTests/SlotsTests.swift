@@ -1,0 +1,21 @@
+import Testing
+
+@testable import Dataplane
+
+@Suite("Slots") struct SlotsTests {
+    @Test("who held a slot is known until another takes it") func tenures() {
+        var slots = Slots<String>(limit: 2)
+        #expect(slots.tenure(of: 0) == 0 && slots.holder(of: 0, tenure: 0) == nil)
+        let slot: UInt32 = 0
+        #expect(slots.take(for: "a") == slot)
+        let tenure = slots.tenure(of: slot)
+        #expect(slots[slot] == "a" && slots.holder(of: slot, tenure: tenure) == "a")
+        slots.free(slot)
+        #expect(slots[slot] == nil && slots.holder(of: slot, tenure: tenure) == "a")
+        #expect(slots.take(for: "b") == 1, "a freed one is used again last")
+        #expect(slots.take(for: "c") == slot)
+        #expect(slots.holder(of: slot, tenure: tenure) == nil)
+        #expect(slots.holder(of: slot, tenure: slots.tenure(of: slot)) == "c")
+        #expect(slots.take(for: "d") == nil)
+    }
+}
