@@ -28,7 +28,7 @@ public struct DataplaneEvent: Sendable {
     public let flow: FiveTuple
     public let backend: IPv4Address
     public let backendPort: UInt16
-    /// nil: the port has gone since.
+    /// nil: the port had gone when this came, or another has its slot since.
     public let port: PortName?
     public let service: ServiceID?
     /// Of a probe's answer: the number that `expect` was given.

@@ -18,8 +18,8 @@ struct Slots<Holder> {
     /// Who holds it; nil: nobody.
     subscript(slot: UInt32) -> Holder? { last(slot).flatMap { $0.isOver ? nil : $0.holder } }
 
-    /// Remembers the slot's holder of today, or its last: `holder(of:tenure:)` tells who that was. 0: nobody ever.
-    func tenure(of slot: UInt32) -> UInt32 { last(slot)?.number ?? 0 }
+    /// Remembers the slot's holder: `holder(of:tenure:)` tells who that was. 0: nobody holds it.
+    func tenure(of slot: UInt32) -> UInt32 { last(slot).map { $0.isOver ? 0 : $0.number } ?? 0 }
 
     /// Nil: another one has taken the slot since, or nobody had it.
     func holder(of slot: UInt32, tenure: UInt32) -> Holder? {
@@ -48,7 +48,7 @@ struct Slots<Holder> {
     }
 
     private mutating func begin(_ slot: UInt32, _ holder: Holder) {
-        tenures[Int(slot)] = Tenure(holder: holder, number: tenure(of: slot) &+ 1)
+        tenures[Int(slot)] = Tenure(holder: holder, number: (last(slot)?.number ?? 0) &+ 1)
     }
 
     mutating func free(_ slot: UInt32) {

@@ -12,6 +12,7 @@ import Testing
         #expect(slots[slot] == "a" && slots.holder(of: slot, tenure: tenure) == "a")
         slots.free(slot)
         #expect(slots[slot] == nil && slots.holder(of: slot, tenure: tenure) == "a")
+        #expect(slots.tenure(of: slot) == 0, "what comes now names nobody")
         #expect(slots.take(for: "b") == 1, "a freed one is used again last")
         #expect(slots.take(for: "c") == slot)
         #expect(slots.holder(of: slot, tenure: tenure) == nil)
