@@ -7,6 +7,7 @@
 #include "lib/mark.h"
 #include "lib/parse.h"
 #include "lib/report.h"
+#include "lib/table.h"
 
 const volatile struct remora_losses_config losses_config;
 
@@ -54,11 +55,11 @@ static __always_inline void read_flow(struct sk_buff *skb, struct remora_event *
 	if (!read_key(skb, &event->key))
 		return;
 	struct remora_flow_key reverse = reversed(&event->key);
-	struct remora_flow *other = bpf_map_lookup_elem(&flows, &reverse);
+	struct remora_flow *other = find_flow(&reverse);
 
 	if (!other)
 		return;
-	event->key = other_direction(&reverse, other);
+	event->key = other_direction(other);
 	event->service = other->service;
 }
 

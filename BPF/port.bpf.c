@@ -12,6 +12,7 @@
 #include "lib/report.h"
 #include "lib/rewrite.h"
 #include "lib/sniff.h"
+#include "lib/table.h"
 
 const volatile struct remora_port_config port_config;
 
@@ -43,8 +44,7 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 	const struct tcphdr *tcp = packet->tcp;
 
 	flow->seen = (__u32)bpf_jiffies64();
-	flow->packets++;
-	flow->bytes += skb->len;
+	count_flow(skb, flow);
 	if (flow->direction == REMORA_FORWARD && !(flow->flags & REMORA_FLOW_ESTABLISHED)) {
 		__u32 slot = flow->port;
 		struct remora_port *port = bpf_map_lookup_elem(&port_states, &slot);
@@ -54,37 +54,49 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 			__sync_fetch_and_add(&port->half_open, -1);
 	}
 	__u8 ends = endings(tcp);
-	if (ends & ~flow->flags) {
-		/* told once: by the client's last word, or by a reset from either side */
-		if ((flow->direction == REMORA_FORWARD || tcp->rst) &&
-		    !(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET)))
-			report_flow(skb, packet, hook, REMORA_EVENT_FLOW_CLOSED, REMORA_FORWARDED, flow);
-		note_end(&packet->key, flow, ends);
-	}
+	if (!ends)
+		return;
+	/* told once: by the client's last word, or by a reset from either side */
+	if ((flow->direction == REMORA_FORWARD || tcp->rst) && !(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET)))
+		report_flow(skb, packet, hook, REMORA_EVENT_FLOW_CLOSED, REMORA_FORWARDED, flow);
+	note_end(packet, flow, ends);
 }
 
-/* The flow, if it may be followed without asking its proxy again. */
-static __always_inline struct remora_flow *current_flow(const struct remora_flow_key *key)
+/* May the flow be followed without asking its proxy again? As long as nothing changes on the node its service's own
+ * generation, a cache line more, is not looked at. */
+static __always_inline bool is_current(struct remora_flow *flow)
 {
-	struct remora_flow *flow = bpf_map_lookup_elem(&flows, key);
-
-	if (!flow)
-		return NULL;
+	const struct remora_node *node = the_node();
 	__u32 slot = flow->service;
-	__u32 *generation = bpf_map_lookup_elem(&generations, &slot);
+
+	if (!node)
+		return false;
+	__u32 now = node->generation;
 	/* replies go on under an old decision: the request's own direction is what is decided again */
-	if (!generation || (flow->direction == REMORA_FORWARD && *generation != flow->generation))
-		return NULL;
-	return flow;
+	if (flow->direction == REMORA_REVERSE || flow->generation == now)
+		return true;
+	/* a full barrier: the agent writes the service's number first, and the node's after that */
+	if (__sync_fetch_and_add(&flow->generation, 0) == now)
+		return true;
+	__u32 *changed = bpf_map_lookup_elem(&generations, &slot);
+	if (!changed || (__s32)(*changed - flow->generation) > 0)
+		return false;
+	flow->generation = now;
+	return true;
 }
 
-static __always_inline int established(struct __sk_buff *skb, struct packet *packet, struct remora_flow *flow,
+static __always_inline int established(struct __sk_buff *skb, struct packet *packet, const struct slot *slot,
 				       __u32 hook)
 {
+	struct remora_flow *flow = slot->entry;
+
 	track(skb, packet, flow, hook);
-	count_service(skb, flow, false);
 	count(skb, hook, REMORA_FORWARDED);
-	return forward(skb, packet, flow, hook);
+	bool last = may_be_last(packet->tcp, flow);
+	int verdict = forward(skb, packet, flow, hook);
+	if (last)
+		close_flow(slot, &packet->key);
+	return verdict;
 }
 
 static __always_inline bool is_to_vip_mac(const struct packet *packet)
@@ -95,7 +107,27 @@ static __always_inline bool is_to_vip_mac(const struct packet *packet)
 	return !((sent_to[0] ^ vip[0]) | (sent_to[1] ^ vip[1]) | (sent_to[2] ^ vip[2]));
 }
 
-static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet, __u32 hook)
+static __always_inline struct remora_known known(const struct slot *slot)
+{
+	const struct remora_flow *flow = slot->entry;
+
+	if (!flow)
+		return (struct remora_known){};
+	return (struct remora_known){
+	    .set = slot->set,
+	    .way = slot->way,
+	    .exists = true,
+	    .forward = flow->direction == REMORA_FORWARD,
+	    .ended = flow->flags & REMORA_FLOW_ENDING,
+	    .address = flow->address,
+	    .port = flow->destination_port,
+	    .source_port = flow->source_port,
+	    .service = flow->service,
+	    .backend = flow->backend,
+	};
+}
+
+static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet, const struct slot *slot, __u32 hook)
 {
 	struct remora_frontend_key key = {
 	    .address = packet->key.destination,
@@ -103,23 +135,27 @@ static __always_inline int to_proxy(struct __sk_buff *skb, struct packet *packet
 	    .network = packet->key.network,
 	    .protocol = packet->key.protocol,
 	};
+	const struct remora_node *node = the_node();
+	__u32 generation = node ? node->generation : 0; /* before anything that a decision rests on */
 	struct remora_frontend *frontend = bpf_map_lookup_elem(&frontends, &key);
 	struct remora_decision *decision = the_decision();
 
 	if (!frontend)
 		return pass(skb, hook, REMORA_PASS_NOT_OURS);
-	__u32 slot = frontend->service;
-	if (decision) {
+	__u32 service = frontend->service;
+	if (decision && node) {
+		decision->generation = generation;
 		decision->key = packet->key;
 		decision->frontend = *frontend;
+		decision->known = known(slot);
 		decision->hook = hook;
 		decision->l3_offset = packet->l3 - (void *)packet->eth;
 		decision->opens = opens(packet->tcp);
 		decision->to_vip_mac = is_to_vip_mac(packet);
-		bpf_tail_call(skb, &proxies, slot);
+		bpf_tail_call(skb, &proxies, service);
 	}
 	/* no policy can be asked: fail closed */
-	return drop(skb, packet, hook, slot, REMORA_DROP_NO_PROXY);
+	return drop(skb, packet, hook, service, REMORA_DROP_NO_PROXY);
 }
 
 static __always_inline int arp(struct __sk_buff *skb, struct packet *packet, __u32 hook)
@@ -186,17 +222,18 @@ int port_ingress(struct __sk_buff *skb)
 		return arp(skb, &packet, hook);
 	if (parsed != PARSED_TCP)
 		return other(skb, &packet, parsed, hook, true);
-	if (port_config.mode != REMORA_MODE_OBSERVE && !opens(packet.tcp)) {
-		struct remora_flow *flow = current_flow(&packet.key);
-		if (flow)
-			return established(skb, &packet, flow, hook);
+	struct slot slot = {};
+	if (port_config.mode != REMORA_MODE_OBSERVE) {
+		slot = find_slot(&packet.key);
+		if (slot.entry && !opens(packet.tcp) && is_current(slot.entry))
+			return established(skb, &packet, &slot, hook);
 	}
 	sniff_tcp(skb, &packet, port_config.slot, false);
 	if (take_tcp_answer(skb, &packet, hook, port_config.http_probe))
 		return TCX_DROP;
 	if (port_config.mode == REMORA_MODE_OBSERVE)
 		return pass(skb, hook, REMORA_PASS_OBSERVED);
-	return to_proxy(skb, &packet, hook);
+	return to_proxy(skb, &packet, &slot, hook);
 }
 
 /* What reaches a guest by another way than a port of ours still meets its service's policy. */
@@ -224,15 +261,13 @@ int port_egress(struct __sk_buff *skb)
 	struct remora_flow_key reverse = reversed(&packet.key);
 	if (local && bpf_map_lookup_elem(&probes, &reverse)) /* our own probe is no connection of a client's */
 		return pass(skb, hook, REMORA_PASS_CHECKED);
-	struct remora_flow *claim = bpf_map_lookup_elem(&flows, &reverse);
+	struct remora_flow *claim = find_flow(&reverse);
 	if (claim && claim->direction == REMORA_REVERSE && claim->port != REMORA_EGRESS_PORT)
 		return pass(skb, hook, REMORA_PASS_CHECKED);
-	if (!opens(packet.tcp)) {
-		struct remora_flow *flow = current_flow(&packet.key);
-		if (flow)
-			return established(skb, &packet, flow, hook);
-	}
-	return to_proxy(skb, &packet, hook);
+	struct slot slot = find_slot(&packet.key);
+	if (slot.entry && !opens(packet.tcp) && is_current(slot.entry))
+		return established(skb, &packet, &slot, hook);
+	return to_proxy(skb, &packet, &slot, hook);
 }
 
 /* The end of a first packet's way, behind its service's proxy. */
@@ -266,6 +301,18 @@ int forget(struct __sk_buff *skb)
 	     index++)
 		forgotten += forget_one(skb, index);
 	return forgotten;
+}
+
+/* The same; its packet is an array of struct remora_flow_key. */
+SEC("tc")
+int purge(struct __sk_buff *skb)
+{
+	int purged = 0;
+
+	for (__u32 index = 0; index < REMORA_STALE_FLOWS && (index + 1) * sizeof(struct remora_flow_key) <= skb->len;
+	     index++)
+		purged += purge_one(skb, index);
+	return purged;
 }
 
 /* What `remora bench` measures the others over. */

@@ -9,17 +9,17 @@
 
 const volatile struct remora_proxy_config proxy_config;
 
-/* May this known flow go on with the backend it has? */
-static __always_inline bool may_continue(const struct remora_decision *decision, const struct remora_flow *flow,
-					 const struct remora_backend *backend)
+/* May the known flow go on with the backend it has? */
+static __always_inline bool may_continue(const struct remora_decision *decision, const struct remora_backend *backend)
 {
-	__u64 differs = (flow->service ^ decision->frontend.service) | (backend->address ^ flow->destination) |
-			(backend->port ^ flow->destination_port);
+	const struct remora_known *known = &decision->known;
+	__u64 differs = (known->service ^ decision->frontend.service) | (backend->address ^ known->address) |
+			(backend->port ^ known->port);
 
 	if (differs)
 		return false;
 	if (decision->opens)
-		return backend->state == REMORA_BACKEND_LIVE && !(flow->flags & REMORA_FLOW_ENDING);
+		return backend->state == REMORA_BACKEND_LIVE && !known->ended;
 	return backend->state != REMORA_BACKEND_FREE;
 }
 
@@ -76,13 +76,13 @@ static __always_inline enum remora_reason decide(struct remora_decision *decisio
 {
 	if (proxy_config.has_policy && denied(&decision->key, decision->frontend.index))
 		return REMORA_DROP_POLICY;
-	struct remora_flow *known = bpf_map_lookup_elem(&flows, &decision->key);
+	const struct remora_known *known = &decision->known;
 	decision->source_port = decision->key.source_port;
-	if (known && known->direction == REMORA_FORWARD) {
+	if (known->forward) {
 		struct remora_backend *backend = backend_at(known->backend);
 
 		decision->source_port = known->source_port; /* of its last connection: that claim is its own */
-		if (backend && may_continue(decision, known, backend))
+		if (backend && may_continue(decision, backend))
 			return take(decision, backend, known->backend, REMORA_FORWARDED);
 	}
 	return open(decision);

@@ -7,6 +7,7 @@
 #include "parse.h"
 #include "report.h"
 #include "rewrite.h"
+#include "table.h"
 
 #define PORT_TRIES 4
 #define FIRST_PORT 32768 /* of the range that replaces a source port on a clash */
@@ -16,8 +17,7 @@ struct opening {
 	struct packet packet;
 	struct remora_decision *decision;
 	struct remora_flow flow;   /* what the packet's direction becomes */
-	struct remora_flow answer; /* and the other one */
-	struct remora_flow_key answer_key;
+	struct remora_flow answer; /* and the other one: the claim on the backend's side */
 };
 
 /* 1 or 0. */
@@ -38,7 +38,7 @@ static __always_inline void set_source_port(struct opening *opening, __be16 port
 				delta16(key->destination_port, flow->destination_port));
 	opening->answer.full_delta = (__u16)~flow->full_delta;
 	opening->answer.flags = flow->flags & REMORA_FLOW_REWRITE;
-	opening->answer_key.destination_port = port;
+	opening->answer.key.destination_port = port;
 }
 
 static __always_inline void set_route(struct opening *opening)
@@ -62,8 +62,10 @@ static __always_inline void plan_answer(struct opening *opening)
 	struct remora_port *port = bpf_map_lookup_elem(&port_states, &slot);
 
 	*answer = opening->flow;
-	answer->source = key->destination;
-	answer->destination = key->source;
+	answer->key.source = opening->flow.address;
+	answer->key.destination = key->source;
+	answer->key.source_port = opening->flow.destination_port;
+	answer->address = key->destination;
 	answer->source_port = key->destination_port;
 	answer->destination_port = key->source_port;
 	answer->address_delta = (__u16)~answer->address_delta;
@@ -74,13 +76,6 @@ static __always_inline void plan_answer(struct opening *opening)
 		answer->ifindex = port->ifindex;
 		answer->forwarding = port->forwarding * (at_egress(opening) ^ 1);
 	}
-	opening->answer_key = (struct remora_flow_key){
-	    .source = opening->flow.destination,
-	    .destination = key->source,
-	    .source_port = opening->flow.destination_port,
-	    .network = key->network,
-	    .protocol = key->protocol,
-	};
 }
 
 /* Both directions by the decision's backend. */
@@ -89,54 +84,40 @@ static __always_inline void plan(struct opening *opening)
 	const struct remora_flow_key *key = &opening->packet.key;
 	const struct remora_decision *decision = opening->decision;
 	struct remora_flow *flow = &opening->flow;
-	__u32 slot = decision->frontend.service;
-	__u32 *generation = bpf_map_lookup_elem(&generations, &slot);
 
-	flow->generation = generation ? *generation : 0;
-	flow->service = slot;
-	flow->source = key->source;
-	flow->destination = decision->backend.address;
+	flow->key = *key;
+	flow->generation = decision->generation;
+	flow->service = decision->frontend.service;
+	flow->address = decision->backend.address;
 	flow->destination_port = decision->backend.port;
 	flow->backend = decision->backend_index;
 	flow->direction = REMORA_FORWARD;
 	flow->port = decision->hook / 2 | REMORA_EGRESS_PORT * at_egress(opening);
 	flow->seen = (__u32)bpf_jiffies64();
-	flow->address_delta = fold(delta32(key->destination, flow->destination));
-	flow->flags = REMORA_FLOW_REWRITE * nonzero((__u64)(key->destination ^ flow->destination) << 16 |
+	flow->address_delta = fold(delta32(key->destination, flow->address));
+	flow->flags = REMORA_FLOW_REWRITE * nonzero((__u64)(key->destination ^ flow->address) << 16 |
 						    (key->destination_port ^ flow->destination_port));
 	set_route(opening);
 	plan_answer(opening);
 	set_source_port(opening, decision->source_port);
 }
 
-static __always_inline long claim(const struct opening *opening)
+static __always_inline int put_claim(__u32 number, const struct opening *opening)
 {
-	return bpf_map_update_elem(&flows, &opening->answer_key, &opening->answer, BPF_NOEXIST);
+	return put_flow(number, &opening->answer) ? 0 : REMORA_DROP_FLOWS_FULL;
 }
 
-/* Is this claim on the backend's side our own, from an earlier packet or connection of the same client and port? */
-static __always_inline bool is_own(const struct remora_flow *claim, const struct remora_flow_key *key)
-{
-	__u64 differs = (claim->direction ^ REMORA_REVERSE) | (claim->source ^ key->destination) |
-			(claim->source_port ^ key->destination_port) | (claim->destination_port ^ key->source_port);
-
-	return !differs;
-}
-
-/* The checksums' deltas follow the port: the claim is written whole once a port is found, before any answer can come.
- */
 static __always_inline int claim_other_port(struct opening *opening)
 {
 	__u32 hash = flow_hash(&opening->packet.key);
 
 	for (int i = 0; i < PORT_TRIES; i++) {
 		__be16 port = bpf_htons(FIRST_PORT + (hash + i * 2741) % PORT_COUNT);
-		opening->answer_key.destination_port = port;
-		if (claim(opening))
+		opening->answer.key.destination_port = port;
+		if (find_flow(&opening->answer.key))
 			continue;
 		set_source_port(opening, port);
-		bpf_map_update_elem(&flows, &opening->answer_key, &opening->answer, BPF_EXIST);
-		return 0;
+		return put_claim(NO_SLOT, opening);
 	}
 	return REMORA_DROP_PORT_CLASH;
 }
@@ -146,20 +127,21 @@ static __always_inline int claim_other_port(struct opening *opening)
  */
 static __always_inline int claim_answers(struct opening *opening)
 {
-	const struct remora_flow_key *key = &opening->packet.key;
+	bool opens = opening->decision->opens;
+	__u32 number = find_number(&opening->answer.key);
+	struct remora_flow *other = entry_at(number / REMORA_FLOW_WAYS, number);
 
-	if (!claim(opening))
-		return 0;
-	struct remora_flow *other = bpf_map_lookup_elem(&flows, &opening->answer_key);
-	if (!other)
-		return REMORA_DROP_FLOWS_FULL;
-	if (is_own(other, key)) {
-		*other = opening->answer;
-		return 0;
-	}
-	if (!opening->decision->opens)
+	if (other && other->direction == REMORA_REVERSE && is_pair(other, &opening->packet.key))
+		return put_claim(number, opening); /* our own, of an earlier packet or connection */
+	if (!other && (!opens || !lingers(&opening->answer)))
+		return put_claim(NO_SLOT, opening);
+	if (!opens)
 		return REMORA_DROP_PORT_CLASH; /* a connection in its middle keeps its port */
-	return claim_other_port(opening);
+	int reason = claim_other_port(opening);
+	if (reason != REMORA_DROP_PORT_CLASH || other)
+		return reason;
+	set_source_port(opening, opening->decision->source_port); /* better TIME_WAIT than nothing */
+	return put_claim(NO_SLOT, opening);
 }
 
 static __always_inline bool take_half_open(const struct opening *opening)
@@ -175,14 +157,21 @@ static __always_inline bool take_half_open(const struct opening *opening)
 	return true;
 }
 
+/* Of the packet's own entry, as the port program found it. */
+static __always_inline __u32 known_number(const struct opening *opening)
+{
+	const struct remora_known *known = &opening->decision->known;
+
+	return known->exists ? known->set * REMORA_FLOW_WAYS + known->way : NO_SLOT;
+}
+
 /* Writes both directions, or neither. OPENED, or the reason of a drop. */
 static __always_inline enum remora_reason open_flow(struct __sk_buff *skb, struct opening *opening)
 {
-	struct remora_flow_key *key = &opening->packet.key;
+	const struct remora_decision *decision = opening->decision;
 	struct remora_flow *flow = &opening->flow;
-	bool opens = opening->decision->opens;
 
-	if (opens && !at_egress(opening)) {
+	if (decision->opens && !at_egress(opening)) {
 		if (!take_half_open(opening))
 			return REMORA_DROP_HALF_OPEN;
 	} else {
@@ -191,12 +180,12 @@ static __always_inline enum remora_reason open_flow(struct __sk_buff *skb, struc
 	int reason = claim_answers(opening);
 	if (reason)
 		return reason;
-	flow->flags |= opens ? 0 : REMORA_FLOW_PICKED_UP;
-	flow->packets = 1;
-	flow->bytes = skb->len;
-	if (!bpf_map_update_elem(&flows, key, flow, BPF_ANY))
+	if (!decision->opens)
+		flow->flags |= REMORA_FLOW_PICKED_UP;
+	count_flow(skb, flow);
+	if (put_flow(known_number(opening), flow))
 		return REMORA_OPENED;
-	bpf_map_delete_elem(&flows, &opening->answer_key);
+	remove_flow(&opening->answer.key);
 	return REMORA_DROP_FLOWS_FULL;
 }
 
@@ -204,22 +193,30 @@ static __always_inline enum remora_reason open_flow(struct __sk_buff *skb, struc
 static __always_inline enum remora_reason renew(struct __sk_buff *skb, struct opening *opening)
 {
 	struct remora_flow *flow = &opening->flow;
-	struct remora_flow *known = bpf_map_lookup_elem(&flows, &opening->packet.key);
+	__u32 number = known_number(opening);
+	struct remora_flow *known = entry_at(number / REMORA_FLOW_WAYS, number);
 
-	if (!known)
+	if (!known || !same_key(&known->key, &flow->key))
 		return open_flow(skb, opening); /* purged since the proxy saw it */
 	known->ifindex = flow->ifindex;
 	known->forwarding = flow->forwarding;
 	__builtin_memcpy(known->mac, flow->mac, ETH_ALEN);
 	known->generation = flow->generation;
 	known->seen = flow->seen;
-	known->packets++;
-	known->bytes += skb->len;
-	claim(opening); /* there already, but for a purge that was half done */
+	count_flow(skb, known);
+	if (!find_flow(&opening->answer.key))
+		add_flow(&opening->answer); /* a purge was half done */
 	__u8 ends = endings(opening->packet.tcp);
 	if (ends)
-		note_end(&opening->packet.key, known, ends);
+		note_end(&opening->packet, known, ends);
 	return REMORA_FORWARDED;
+}
+
+/* The end of a connection that nobody knows any more, or never did, on its way to the VM's own address: it may pass,
+ * and is no reason to keep an entry. */
+static __always_inline bool is_late(const struct opening *opening)
+{
+	return !opening->decision->opens && endings(opening->packet.tcp);
 }
 
 static __always_inline int carry(struct __sk_buff *skb, struct opening *opening)
@@ -231,14 +228,20 @@ static __always_inline int carry(struct __sk_buff *skb, struct opening *opening)
 		return pass(skb, decision->hook, reason);
 	if (reason < REMORA_FIRST_DROP) {
 		plan(opening);
-		reason = reason == REMORA_OPENED ? open_flow(skb, opening) : renew(skb, opening);
+		if (reason != REMORA_OPENED)
+			reason = renew(skb, opening);
+		else if (is_late(opening))
+			reason = REMORA_FORWARDED;
+		else
+			reason = open_flow(skb, opening);
 	}
 	if (reason >= REMORA_FIRST_DROP)
 		return drop(skb, &opening->packet, decision->hook, decision->frontend.service, reason);
 	count(skb, decision->hook, reason);
-	if (reason == REMORA_OPENED)
+	if (reason == REMORA_OPENED) {
+		count_connection(opening->flow.service);
 		report_flow(skb, &opening->packet, decision->hook, REMORA_EVENT_FLOW_OPENED, reason, &opening->flow);
-	count_service(skb, &opening->flow, reason == REMORA_OPENED);
+	}
 	return forward(skb, &opening->packet, &opening->flow, decision->hook);
 }
 

@@ -32,16 +32,36 @@ static __always_inline int pass(struct __sk_buff *skb, __u32 hook, enum remora_r
 	return TCX_NEXT;
 }
 
-static __always_inline void count_service(struct __sk_buff *skb, const struct remora_flow *flow, bool opened)
+#define PACKET_SHIFT 24 /* of remora_flow.uncounted: below are bytes, above packets */
+
+/* What of the flow is not in its service's counters yet. */
+static __always_inline void settle(struct remora_flow *flow)
 {
+	__u32 uncounted = flow->uncounted;
 	struct remora_service_counter *counter = counter_of(flow->service);
 
-	if (!counter)
+	if (!counter || !uncounted)
 		return;
 	struct remora_counter *side = flow->direction == REMORA_FORWARD ? &counter->forward : &counter->reverse;
-	side->packets++;
-	side->bytes += skb->len;
-	counter->connections += opened;
+	flow->uncounted = 0;
+	side->packets += uncounted >> PACKET_SHIFT;
+	side->bytes += uncounted & ((1 << PACKET_SHIFT) - 1);
+}
+
+static __always_inline void count_flow(struct __sk_buff *skb, struct remora_flow *flow)
+{
+	flow->packets++;
+	flow->uncounted += (1 << PACKET_SHIFT) + skb->len;
+	if (flow->uncounted >> PACKET_SHIFT >= REMORA_FLOW_BATCH)
+		settle(flow);
+}
+
+static __always_inline void count_connection(__u32 service)
+{
+	struct remora_service_counter *counter = counter_of(service);
+
+	if (counter)
+		counter->connections++;
 }
 
 #endif

@@ -4,12 +4,31 @@
 
 #include "kernel.h"
 
+/* See table.h. Mapped into memory, for the agent's sweep and for entries that begin with a cache line. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* flows.max, set by the agent */
-	__type(key, struct remora_flow_key);
-	__type(value, struct remora_flow);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* from flows.max, set by the agent; of flow_tags as many */
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct remora_flow_set);
 } flows SEC(".maps");
+
+/* By set: a byte for each of its slots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct remora_flow_tags);
+} flow_tags SEC(".maps");
+
+/* See linger.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REMORA_LINGERING);
+	__type(key, __u32);
+	__type(value, __u64);
+} lingering SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -33,7 +52,7 @@ struct {
 	__type(value, struct remora_decision);
 } decisions SEC(".maps");
 
-/* What made these maps. No program reads it. */
+/* What made these maps, and how flows are found in theirs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -163,6 +182,13 @@ static __always_inline struct remora_decision *the_decision(void)
 	__u32 only = 0;
 
 	return bpf_map_lookup_elem(&decisions, &only);
+}
+
+static __always_inline const struct remora_node *the_node(void)
+{
+	__u32 only = 0;
+
+	return bpf_map_lookup_elem(&node, &only);
 }
 
 static __always_inline void count_loss(__u32 ring)

@@ -57,6 +57,8 @@ static __always_inline void tell_answer(struct __sk_buff *skb, const struct pack
 {
 	struct remora_event event = event_of(skb, packet, hook);
 
+	/* by a helper: behind a failed tail call the verifier of 6.12 holds the packet's own bytes for moved */
+	bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), event.mac, ETH_ALEN);
 	event.kind = REMORA_EVENT_PROBE_ANSWER;
 	event.reason = REMORA_PROBE_ANSWERED;
 	event.service = *probe;

@@ -7,16 +7,12 @@
 
 static __always_inline struct remora_event event_of(struct __sk_buff *skb, const struct packet *packet, __u32 hook)
 {
-	struct remora_event event = {
+	return (struct remora_event){
 	    .time = bpf_ktime_get_ns(),
 	    .key = packet->key,
 	    .port = hook / 2,
 	    .ifindex = skb->ifindex,
 	};
-
-	/* by a helper: behind a failed tail call the verifier of 6.12 holds the packet's own bytes for moved */
-	bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), event.mac, ETH_ALEN);
-	return event;
 }
 
 static __always_inline void report(struct remora_event *event, __u64 wakeup)
@@ -34,17 +30,12 @@ static __always_inline void report_flow(struct __sk_buff *skb, const struct pack
 
 	if (!event)
 		return count_loss(REMORA_RING_EVENTS);
-	*event = (struct remora_event){
-	    .time = bpf_ktime_get_ns(),
-	    .kind = kind,
-	    .reason = reason,
-	    .key = packet->key,
-	    .backend_address = flow->destination,
-	    .backend_port = flow->destination_port,
-	    .port = hook / 2,
-	    .service = flow->service,
-	    .ifindex = skb->ifindex,
-	};
+	*event = event_of(skb, packet, hook);
+	event->kind = kind;
+	event->reason = reason;
+	event->backend_address = flow->direction == REMORA_FORWARD ? flow->address : packet->key.destination;
+	event->backend_port = flow->destination_port;
+	event->service = flow->service;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 

@@ -44,8 +44,10 @@ static __always_inline void rewrite(struct __sk_buff *skb, struct packet *packet
 	int state = checksum_state(skb);
 
 	packet->ip->check = adjusted(packet->ip->check, flow->address_delta);
-	packet->ip->saddr = flow->source;
-	packet->ip->daddr = flow->destination;
+	if (flow->direction == REMORA_FORWARD)
+		packet->ip->daddr = flow->address;
+	else
+		packet->ip->saddr = flow->address;
 	tcp->source = flow->source_port;
 	tcp->dest = flow->destination_port;
 	tcp->check = state == CHECKSUM_PARTIAL ? fold((__u32)tcp->check + flow->address_delta)

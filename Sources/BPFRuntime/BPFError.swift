@@ -72,6 +72,8 @@ public struct Descriptor: ~Copyable, Sendable {
 extension BPFError {
     /// A map has no room for another entry.
     public var isFull: Bool { code == E2BIG || code == ENOSPC || code == ENOMEM }
+    /// Of a pinned map: it has entries of another size.
+    public var isUnfit: Bool { code == EINVAL }
     /// ENOLINK: of a link whose device is going.
     public var isGone: Bool { code == ENODEV || code == ENOENT || code == ENOLINK }
     public var isDenied: Bool { code == EPERM || code == EACCES }

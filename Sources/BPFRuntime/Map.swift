@@ -105,39 +105,6 @@ public final class Map<Key: BitwiseCopyable, Value: BitwiseCopyable>: Sendable {
     }
 }
 
-/// Walks a map in batches, a bounded number of entries at a time, however large it is.
-public struct MapWalk<Key: BitwiseCopyable, Value: BitwiseCopyable> {
-    private let map: Map<Key, Value>
-    private var position: UInt64?  // the kernel's own cursor: a bucket's number in 32 bits
-
-    public init(_ map: Map<Key, Value>) { self.map = map }
-
-    /// Shows `visit` up to `limit` entries, keys and values by the same index; false when the map's end was reached.
-    public mutating func next(
-        limit: Int, _ visit: (UnsafeBufferPointer<Key>, UnsafeBufferPointer<Value>) -> Void
-    ) throws(BPFError) -> Bool {
-        let keys = UnsafeMutablePointer<Key>.allocate(capacity: limit)
-        let values = UnsafeMutablePointer<Value>.allocate(capacity: limit)
-        defer {
-            keys.deallocate()
-            values.deallocate()
-        }
-        var count = UInt32(limit)
-        var from = position ?? 0
-        var to: UInt64 = 0
-        let started = position != nil
-        let more = try Kernel.find("walk map \(map.name)") {
-            started
-                ? bpf_map_lookup_batch(map.descriptor.raw, &from, &to, keys, values, &count, nil)
-                : bpf_map_lookup_batch(map.descriptor.raw, nil, &to, keys, values, &count, nil)
-        }
-        visit(
-            UnsafeBufferPointer(start: keys, count: Int(count)), UnsafeBufferPointer(start: values, count: Int(count)))
-        position = more ? to : nil
-        return more
-    }
-}
-
 /// A map, whatever its entries are.
 public func pin(_ map: borrowing Descriptor, at path: String) throws(BPFError) {
     let fd = map.raw

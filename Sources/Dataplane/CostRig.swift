@@ -33,7 +33,7 @@ final class CostRig {
 
     /// These flows and no others.
     func open(flows: Int) throws(BPFError) {
-        for key in try plane.maps.flows.keys() { try plane.maps.flows.remove(key) }
+        try plane.maps.flows.remove(plane.maps.flows.all.map(\.key))
         for flow in 0..<flows { _ = try program.testRun(packet(flow, opening: true)) }
         opened = flows
     }

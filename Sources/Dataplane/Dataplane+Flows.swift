@@ -27,28 +27,14 @@ extension Dataplane {
         guard !instances.isEmpty else { return 0 }
         var doomed: [remora_flow_key] = []
         var open = 0
-        var walk = MapWalk(maps.flows)
-        var more = true
-        while more {
-            more = try walk.next(limit: 8192) { keys, flows in
-                for (key, flow) in zip(keys, flows) {
-                    let instance = flow.isForward ? flow.backendInstance(network: key.network) : key.sourceInstance
-                    guard instances.contains(instance) else { continue }
-                    if flow.isForward, flow.isOpen { open += 1 }
-                    doomed.append(key)
-                }
-            }
+        var walk = FlowTable.Walk(maps.flows)
+        _ = walk.next(limit: .max) { flow, _ in
+            guard instances.contains(flow.instance) else { return }
+            if flow.isForward, flow.isOpen { open += 1 }
+            doomed.append(flow.key)
         }
-        for key in doomed { try maps.flows.remove(key) }
+        try maps.flows.remove(doomed)
         purgedConnections += open
         return open
-    }
-}
-
-extension remora_flow_key {
-    fileprivate var sourceInstance: InstanceID {
-        InstanceID(
-            network: NetworkID(network), address: .v4(IPv4Address(networkOrder: source)),
-            port: UInt16(bigEndian: source_port))
     }
 }

@@ -49,8 +49,8 @@ extension Dataplane {
         else { return try replace(spec, with: plan, since: start) }
         let difference = try during(operation) { () throws(BPFError) in try loaded.proxy.update(to: plan) }
         try during(operation) { () throws(BPFError) in
-            if difference.backendsMoved { try moveGenerations(plan) }
             try publish(plan, owner: spec.id)
+            if difference.backendsMoved { try maps.moveGenerations(plan.services.compactMap { serviceSlots[$0] }) }
             try purge(difference.released(in: spec.id.network))
         }
         proxies[spec.id]?.spec = spec
@@ -83,8 +83,9 @@ extension Dataplane {
                     }
                 }
             }
-            try moveGenerations(plan)
             try publish(plan, owner: spec.id)
+            // last: what was decided before is decided again
+            try maps.moveGenerations(plan.services.compactMap { serviceSlots[$0] })
             for slot in slots { slotOwner[slot] = spec.id }
             let elapsed = Int((ContinuousClock.now - start) / .microseconds(1))
             proxies[spec.id] = Loaded(proxy: proxy, services: plan.services, spec: spec, loadMicroseconds: elapsed)
@@ -119,14 +120,6 @@ extension Dataplane {
         try neighbours.retain(Set(but.map { Array($0.neighbours.keys) } ?? []), owner: name)
     }
 
-    /// Every flow of these services is decided again by its next packet.
-    private func moveGenerations(_ plan: ProxyPlan) throws(BPFError) {
-        for service in plan.services {
-            guard let slot = serviceSlots[service] else { continue }
-            try maps.generations.set(slot, (try maps.generations[slot] ?? 0) &+ 1)
-        }
-    }
-
     /// Frontends first, so that no packet meets an empty slot; pins last. Its flows die with their generation.
     public func remove(_ id: ProxyID) throws(DataplaneError) {
         guard let loaded = proxies[id] else { return }
@@ -152,7 +145,7 @@ extension Dataplane {
         guard let slot = serviceSlots.removeValue(forKey: service) else { return }
         // a slot that cannot be emptied is never given out again: its frontends are gone, so nothing leads there
         guard (try? maps.proxies.remove(slot)) != nil, (try? maps.services.remove(slot)) != nil,
-            let generation = try? maps.generations[slot], (try? maps.generations.set(slot, generation &+ 1)) != nil
+            (try? maps.moveGenerations([slot])) != nil
         else { return }
         slots.free(slot)
     }

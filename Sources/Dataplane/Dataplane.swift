@@ -8,8 +8,7 @@ public final class Dataplane {
     public struct Settings: Sendable {
         public var node: String
         public var bpffs: String
-        /// Entries of the flow table, two for a connection. More cost every packet: the table's buckets lie in pages of
-        /// 4 KiB, and with four times as many a thousand flows miss the TLB once more each.
+        /// Entries that the flow table has room for at least, two for a connection: rounded up to a power of two.
         public var flowCapacity: Int
         public static let defaultFlowCapacity = 131_072
         /// Half-open flows that one port may have.

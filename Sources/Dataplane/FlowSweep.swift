@@ -8,10 +8,10 @@ public struct FlowSweep {
     public struct Limits: Sendable {
         public var idle: Duration
         public var halfOpen: Duration
-        /// After its end: a reused source port must not meet the guest's TIME_WAIT under another flow's claim.
+        /// After its end; and how long a source port keeps its use at most: it must not meet the guest's TIME_WAIT under
+        /// another frontend's flow.
         public var closed: Duration
-        /// The same while the table is more than a quarter full: a client that comes again from the port it just used may
-        /// then be given another, but new ones are not refused for the sake of the dead.
+        /// The same while more than a quarter of the table is live: some ended by a reset, and nobody takes their slots.
         public var closedUnderPressure: Duration
 
         public init(
@@ -35,7 +35,7 @@ public struct FlowSweep {
 
     public var limits = Limits()
     private let maps: NodeMaps
-    private var walk: MapWalk<remora_flow_key, remora_flow>
+    private var walk: FlowTable.Walk
     private var pass = Pass()
     private var halfOpen: [UInt8: Int32] = [:]
     private var clock = JiffiesClock()
@@ -47,56 +47,53 @@ public struct FlowSweep {
 
     init(_ maps: NodeMaps) {
         self.maps = maps
-        walk = MapWalk(maps.flows)
+        walk = FlowTable.Walk(maps.flows)
+    }
+
+    /// The kernel's clock, in ticks.
+    func now() throws(BPFError) -> UInt32 { UInt32(bitPattern: try maps.clock.testRun(Self.frame).verdict) }
+
+    /// Nil: the tick rate is not known yet.
+    func age(of flow: remora_flow, at jiffies: UInt32) -> Duration? {
+        clock.hertz.map { .milliseconds(max(0, flow.age(at: jiffies)) * 1000 / Int64($0)) }
     }
 
     /// Begins a new pass: what the last one has counted so far is too old to be used.
     public mutating func restart() {
-        walk = MapWalk(maps.flows)
+        walk = FlowTable.Walk(maps.flows)
         pass = Pass()
         halfOpen = [:]
     }
 
     /// Looks at up to `limit` entries; a finished pass is returned, and the next call begins another.
     mutating func step(limit: Int, now: ContinuousClock.Instant) throws(BPFError) -> Pass? {
-        let jiffies = UInt32(bitPattern: try maps.clock.testRun(Self.frame).verdict)
+        let jiffies = try self.now()
         clock.note(jiffies, at: now)
         let most = clock.hertz.map { Ages(limits, isPressed: isPressed, hertz: $0) }
         var over: [remora_stale_flow] = []
         var walk = walk
-        let more = try walk.next(limit: limit) { keys, flows in
-            pass.entries += keys.count
-            for (key, flow) in zip(keys, flows) {
-                if let most, flow.age(at: jiffies) > most[flow] {
-                    over.append(remora_stale_flow(key: key, seen: flow.seen, looked: jiffies))
-                }
-                note(key, flow)  // one that is over may be kept yet: a packet may have come since
+        let more = walk.next(limit: limit) { flow, isLive in
+            if isLive { pass.entries += 1 }
+            if let most, flow.age(at: jiffies) > most[flow] {
+                over.append(remora_stale_flow(key: flow.key, seen: flow.seen, looked: jiffies))
             }
+            note(flow)  // one that is over may be kept yet: a packet may have come since
         }
         self.walk = walk
-        try forget(over)
+        pass.aged += try maps.flows.forget(over)
         guard !more else { return nil }
         try writeHalfOpen()
-        lastEntries = pass.entries - 2 * pass.aged
+        lastEntries = pass.entries
+        if let hertz = clock.hertz { try maps.setLinger(Ages(limits, isPressed: false, hertz: hertz).closed) }
         defer { restart() }
         return pass
     }
 
-    private mutating func note(_ key: remora_flow_key, _ flow: remora_flow) {
+    private mutating func note(_ flow: remora_flow) {
         guard flow.isForward else { return }
         if !flow.has(REMORA_FLOW_ESTABLISHED) { halfOpen[flow.port, default: 0] += 1 }
         guard flow.isOpen else { return }
-        pass.open[flow.backendInstance(network: key.network), default: 0] += 1
-    }
-
-    /// What a packet has touched since it was looked at stays: its port may be in use again.
-    private mutating func forget(_ flows: [remora_stale_flow]) throws(BPFError) {
-        let most = Int(REMORA_STALE_FLOWS)
-        for start in stride(from: 0, to: flows.count, by: most) {
-            let slice = flows[start..<min(start + most, flows.count)]
-            let packet = slice.withUnsafeBytes { Array($0) }
-            pass.aged += Int(try maps.forget.testRun(packet).verdict)
-        }
+        pass.open[flow.instance, default: 0] += 1
     }
 
     /// The programs count up and down as packets pass; this is what is really there.
@@ -163,9 +160,11 @@ extension remora_flow {
     /// Of the forward direction: a server that said its last is done with the client, whatever that still holds open.
     var isOpen: Bool { !has(REMORA_FLOW_RESET) && !has(REMORA_FLOW_OTHER_FIN) }
 
-    func backendInstance(network: UInt16) -> InstanceID {
+    /// The VM's end of it.
+    var instance: InstanceID {
         InstanceID(
-            network: NetworkID(network), address: .v4(IPv4Address(networkOrder: destination)),
-            port: UInt16(bigEndian: destination_port))
+            network: NetworkID(key.network),
+            address: .v4(IPv4Address(networkOrder: isForward ? address : key.source)),
+            port: UInt16(bigEndian: isForward ? destination_port : key.source_port))
     }
 }

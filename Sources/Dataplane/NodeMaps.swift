@@ -5,10 +5,11 @@ internal import Model
 
 /// The maps that all programs of a node share, pinned at <bpffs>/remora/<node>/: adopted where they stand, else made.
 final class NodeMaps {
-    let flows: Map<remora_flow_key, remora_flow>
+    private let node: Map<UInt32, remora_node>
+    let flows: FlowTable
     let frontends: Map<remora_frontend_key, remora_frontend>
     let proxies: Map<UInt32, UInt32>
-    let generations: Map<UInt32, UInt32>
+    private let generations: Map<UInt32, UInt32>
     let services: Map<UInt32, remora_service>
     let ports: Map<UInt32, remora_port>
     let vips: Map<remora_address, UInt32>
@@ -33,7 +34,6 @@ final class NodeMaps {
     /// Behind every proxy: does what it decided.
     let carryOut: Program
     let clock: Program
-    let forget: Program
     let empty: Program
     /// Hash of the proxy object: a proxy loaded from another is replaced.
     let build: UInt64
@@ -46,14 +46,17 @@ final class NodeMaps {
         let proxyImage = UnsafeRawBufferPointer(start: remora_proxy_object.bytes, count: Int(remora_proxy_object.size))
         build = fnv1a(proxyImage)
         port = try ObjectFile(image: portImage, name: "remora_port")
-        try port.setCapacity(capacity, of: "flows")
+        let shape = FlowTable.Shape(capacity: capacity)
+        for name in ["flows", "flow_tags"] { try port.setCapacity(shape.sets, of: name) }
         try port.setCapacity(processors, of: "advert_buffers")
         try port.setCapacity(processors * Int(REMORA_MAX_SERVICES), of: "service_counters")
         self.processors = processors
         try Self.adopt(into: port, from: directory)
         try port.load()
         try Self.pin(port, at: directory)
-        flows = try port.map("flows", remora_flow_key.self, remora_flow.self)
+        node = try port.map("node", UInt32.self, remora_node.self)
+        flows = try FlowTable(port)
+        try Self.found(node, flows.shape)
         frontends = try port.map("frontends", remora_frontend_key.self, remora_frontend.self)
         proxies = try port.map("proxies", UInt32.self, UInt32.self)
         generations = try port.map("generations", UInt32.self, UInt32.self)
@@ -73,16 +76,14 @@ final class NodeMaps {
         ingress = try ProgramTemplate(port, program: "port_ingress", own: [".rodata"])
         egress = try ProgramTemplate(port, program: "port_egress", own: [".rodata"])
         clock = try port.program("jiffies_now")
-        forget = try port.program("forget")
         empty = try port.program("empty")
 
         let proxyObject = try ObjectFile(image: proxyImage, name: "remora_proxy")
         try Self.share(port, with: proxyObject)
         try proxyObject.load()
-        carryOut = try ProgramTemplate(port, program: "carry_out", own: []).load(name: "carry_out", maps: [:])
+        carryOut = try port.program("carry_out")
         try proxies.set(UInt32(REMORA_CARRY_OUT), UInt32(bitPattern: carryOut.descriptor.raw))
         proxy = try ProgramTemplate(proxyObject, program: "proxy", own: Self.proxyOwn)
-        try nodeVersion(of: port)
     }
 
     /// Of one service, by CPU.
@@ -118,17 +119,25 @@ final class NodeMaps {
         let pinned = Set(directory.entries())
         guard !pinned.isEmpty else { return }
         if pinned.contains("node") {
-            let node = try openMap(
-                pin: directory.file("node"), name: "node", UInt32.self, remora_node.self)
-            let version = try node[0]?.abi_version ?? 0
+            let version = try layout(pinnedAt: directory.file("node"))
             guard version == 0 || version == UInt32(REMORA_ABI_VERSION) else {
                 throw BPFError.wrongVersion(
-                    "use the maps at \(directory): they are of layout \(version), this agent's is \(REMORA_ABI_VERSION);"
-                        + " run `remora detach --all` with the old agent first")
+                    "use the maps at \(directory): they are of layout \(version.map(String.init) ?? "2 or older"), this"
+                        + " agent's is \(REMORA_ABI_VERSION); run `remora detach --all` with the old agent first")
             }
         }
         for name in shared(object) where pinned.contains(name) {
             try object.use(try openPin(directory.file(name)), as: name)
+        }
+    }
+
+    /// Nil: from before version 3, when the node's entry had another size.
+    private static func layout(pinnedAt path: String) throws(BPFError) -> UInt32? {
+        do throws(BPFError) {
+            return try openMap(pin: path, name: "node", UInt32.self, remora_node.self)[0]?.abi_version ?? 0
+        } catch {
+            guard error.isUnfit else { throw error }
+            return nil
         }
     }
 
@@ -139,8 +148,31 @@ final class NodeMaps {
         }
     }
 
-    private func nodeVersion(of object: ObjectFile) throws(BPFError) {
-        let node = try object.map("node", UInt32.self, remora_node.self)
-        try node.set(0, remora_node(abi_version: UInt32(REMORA_ABI_VERSION), pad: 0))
+    /// A node that is new: what its maps are, and how flows are found in them.
+    private static func found(_ map: Map<UInt32, remora_node>, _ shape: FlowTable.Shape) throws(BPFError) {
+        guard try map[0]?.abi_version == 0 else { return }
+        try map.set(
+            0,
+            remora_node(
+                abi_version: UInt32(REMORA_ABI_VERSION), front_mask: UInt32(shape.front - 1),
+                back_mask: UInt32(shape.back - 1), linger: UInt32(Int32.max), flow_seed: .random(in: .min ... .max),
+                generation: 0, pad: 0))
+    }
+
+    /// Every flow of these services is decided again by its next packet. The services' own numbers first: who sees the
+    /// node's new one must see theirs.
+    func moveGenerations(_ slots: [UInt32]) throws(BPFError) {
+        guard !slots.isEmpty, var node = try node[0] else { return }
+        node.generation &+= 1
+        for slot in slots { try generations.set(slot, node.generation) }
+        try self.node.set(0, node)
+    }
+
+    /// How long a source port keeps its use after its connection, in jiffies.
+    func setLinger(_ jiffies: Int64) throws(BPFError) {
+        let linger = UInt32(clamping: jiffies)
+        guard var node = try node[0], node.linger != linger else { return }
+        node.linger = linger
+        try self.node.set(0, node)
     }
 }

@@ -13,7 +13,6 @@ public struct Trial {
     public init() throws(DataplaneError) {
         (port, empty) = try during("load the data path's programs") { () throws(BPFError) in
             let port = try Self.object(remora_port_object, "remora_port")
-            try port.setCapacity(Self.flows, of: "flows")
             try port.setCapacity(possibleProcessors(), of: "advert_buffers")
             try port.load()
             for hook in Hook.allCases { try Self.loadBusiest(hook, of: port) }
@@ -38,9 +37,6 @@ public struct Trial {
         let settings = try template.makeConstants(["port_config": bytes(of: config)])
         _ = try template.load(name: hook.portProgram, maps: [".rodata": settings.raw])
     }
-
-    /// Enough for a table that holds nothing.
-    private static let flows = 16
 
     private static func object(_ image: remora_object, _ name: String) throws(BPFError) -> ObjectFile {
         try ObjectFile(image: UnsafeRawBufferPointer(start: image.bytes, count: Int(image.size)), name: name)

@@ -87,6 +87,11 @@ final class Rig {
         return (result.verdict, result.packet, struck)
     }
 
+    /// The same, and nobody asks what was counted.
+    func send(_ packet: Packet) throws -> Int32 {
+        try plane.attachments[port]!.programs[.ingress]!.testRun(packet.bytes).verdict
+    }
+
     private func reasons(_ egress: Bool) throws -> [UInt32: UInt64] {
         try plane.portCounters().first { $0.egress == egress }?.reasons.mapValues(\.packets) ?? [:]
     }
@@ -101,5 +106,25 @@ final class Rig {
         }
     }
 
-    var flowCount: Int { (try? plane.maps.flows.keys().count) ?? -1 }
+    var flowCount: Int { plane.maps.flows.all.count }
+
+    /// Those whose slots nobody may take.
+    var liveFlows: Int {
+        var live = 0
+        var walk = FlowTable.Walk(plane.maps.flows)
+        _ = walk.next(limit: .max) { _, isLive in live += isLive ? 1 : 0 }
+        return live
+    }
+}
+
+extension FlowTable {
+    /// Slots that are not free.
+    var taken: Int {
+        (0..<tags.count).reduce(0) { sum, set in
+            sum + (0..<Self.ways).count { tags[set].ways >> UInt64(8 * $0) & 0xff != 0 }
+        }
+    }
+
+    /// Entries behind the front, by its sets' own account.
+    var spilled: UInt64 { (0..<tags.count).reduce(0) { $0 &+ tags[$1].spilled } }
 }

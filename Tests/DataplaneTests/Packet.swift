@@ -10,6 +10,8 @@ struct Packet: Equatable {
     var sourcePort: UInt16
     var destinationPort: UInt16
     var flags: UInt8 = 0x02
+    var sequence: UInt32 = 1
+    var acknowledged: UInt32 = 1
     var proto: UInt8 = 6
     var fragment: UInt16 = 0
     var options: [UInt8] = []
@@ -44,7 +46,8 @@ struct Packet: Equatable {
         ip[10] = UInt8(sum >> 8)
         ip[11] = UInt8(sum & 255)
         var tcp =
-            big(sourcePort) + big(destinationPort) + [0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]
+            big(sourcePort) + big(destinationPort) + big(sequence) + big(acknowledged)
+            + [0x50, flags, 0xff, 0xff, 0, 0, 0, 0]
         tcp += payload
         let check = ~checksum(pseudoHeader(length: segmentLength) + tcp)
         tcp[16] = UInt8(check >> 8)
@@ -76,6 +79,8 @@ struct Packet: Equatable {
         let tcp = Array(ip[header...])
         sourcePort = UInt16(tcp[0]) << 8 | UInt16(tcp[1])
         destinationPort = UInt16(tcp[2]) << 8 | UInt16(tcp[3])
+        sequence = word(tcp, 4)
+        acknowledged = word(tcp, 8)
         flags = tcp[13]
         payload = Array(tcp[20...])
         guard checksum(Array(ip[..<header])) == 0xffff,

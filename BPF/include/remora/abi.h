@@ -7,7 +7,7 @@
 #include <linux/types.h>
 
 /* Raise with every change of a struct below: pinned maps of another version are not adopted. */
-#define REMORA_ABI_VERSION 2
+#define REMORA_ABI_VERSION 3
 
 #define REMORA_MAX_SERVICES 16384	     /* slots of proxies, generations and service_counters */
 #define REMORA_CARRY_OUT REMORA_MAX_SERVICES /* slot of proxies behind the services': what carries a decision out */
@@ -71,7 +71,7 @@ enum remora_forwarding {
 	REMORA_FORWARD_REDIRECT_PEER, /* bpf_redirect_peer: a veth whose peer is up in another namespace */
 };
 
-/* Key of the map flows: one direction of a connection, as it enters. */
+/* One direction of a connection, as it enters. */
 struct remora_flow_key {
 	__be32 source;
 	__be32 destination;
@@ -80,7 +80,7 @@ struct remora_flow_key {
 	__u16 network;
 	__u8 protocol;
 	__u8 pad; /* zero: it takes part in the hash */
-};
+} __attribute__((aligned(8)));
 _Static_assert(sizeof(struct remora_flow_key) == 16, "shared with Swift and with pinned maps");
 
 enum remora_direction { REMORA_FORWARD, REMORA_REVERSE };
@@ -90,6 +90,7 @@ enum remora_flow_flag {
 	REMORA_FLOW_FIN = 2,	     /* this direction sent its FIN */
 	REMORA_FLOW_RESET = 4,	     /* either direction sent a reset */
 	REMORA_FLOW_SET_MAC = 8,     /* write mac: the frame was sent to the VIP's own */
+	REMORA_FLOW_ACKED = 16,	     /* this direction acknowledged the other one's FIN */
 	REMORA_FLOW_PICKED_UP = 32,  /* older than its proxy: no SYN was seen */
 	REMORA_FLOW_REWRITE = 64,    /* addresses or ports change */
 	REMORA_FLOW_OTHER_FIN = 128, /* the other direction sent its FIN */
@@ -98,31 +99,54 @@ enum remora_flow_flag {
 /* A SYN on such a flow is a new connection from a source port that is used again. */
 #define REMORA_FLOW_ENDING (REMORA_FLOW_FIN | REMORA_FLOW_RESET | REMORA_FLOW_OTHER_FIN)
 
-/* Value of flows: what a packet of this direction becomes. One cache line. */
+/* Entry of flows: what a packet of this direction becomes. One cache line: on such a map's pages they are aligned. */
 struct remora_flow {
-	__u32 generation; /* of the service when this was decided; another one means: decide again */
-	__u32 service;	  /* slot */
-	__be32 source;	  /* after translation, as the next two */
-	__be32 destination;
-	__be16 source_port;
+	struct remora_flow_key key;
+	__u32 generation;   /* of the node, when the service was last found to have no newer one */
+	__be32 address;	    /* after translation: FORWARD the destination, REVERSE the source; the other one stays */
+	__be16 source_port; /* after translation, as the next one */
 	__be16 destination_port;
-	__u16 address_delta; /* ones' complement sum, new minus old: addresses only (pseudo-header) */
-	__u16 full_delta;    /* addresses and ports */
-	__u8 mac[6];	     /* destination, if REMORA_FLOW_SET_MAC */
-	__u16 backend;	     /* index in the proxy's backends */
-	__u32 ifindex;	     /* device to redirect to */
-	__u8 forwarding;     /* enum remora_forwarding */
-	__u8 direction;	     /* enum remora_direction */
-	__u8 flags;	     /* enum remora_flow_flag */
-	__u8 port;	     /* slot of the port that the flow came in by */
-	__u32 seen;	     /* low half of jiffies */
-	__u32 pad;
-	__u64 packets;
-	__u64 bytes;
+	__u16 address_delta;	/* ones' complement sum, new minus old: addresses only (pseudo-header) */
+	__u16 full_delta;	/* addresses and ports */
+	__u8 mac[6];		/* destination, if REMORA_FLOW_SET_MAC */
+	__u16 backend;		/* index in the proxy's backends */
+	__u32 ifindex;		/* device to redirect to */
+	__u32 seen;		/* low half of jiffies */
+	__u16 service;		/* slot */
+	__u8 forwarding;	/* enum remora_forwarding */
+	__u8 direction;		/* enum remora_direction */
+	__u8 flags;		/* enum remora_flow_flag */
+	__u8 port;		/* slot of the port that the flow came in by */
+	__u16 fin_acknowledged; /* with OTHER_FIN: low half of the number that acknowledges it, host order */
+	__u32 packets;
+	__u32 uncounted; /* in the service's counters: 8 bits of packets, 24 of bytes */
 };
 _Static_assert(sizeof(struct remora_flow) == 64, "shared with Swift and with pinned maps");
+_Static_assert(REMORA_MAX_SERVICES <= 1 << 16, "a slot fits remora_flow.service");
 
-/* What `forget` is given, up to REMORA_STALE_FLOWS of them as its packet: a flow that is over, as the agent saw it. */
+/* Packets of a flow that are counted for its service at once: its counters are a cache line of their own. */
+#define REMORA_FLOW_BATCH 16
+_Static_assert(REMORA_FLOW_BATCH *REMORA_ADVERT_BYTES < 1 << 24, "their bytes fit remora_flow.uncounted");
+
+/* Value of flows. A free slot's key has protocol 0. */
+#define REMORA_FLOW_WAYS 8
+struct remora_flow_set {
+	struct remora_flow ways[REMORA_FLOW_WAYS];
+};
+
+/* Value of flow_tags. A byte of `ways` for each slot: a part of the key's hash, not 0, and REMORA_FLOW_LIVE. Without
+ * the latter the connection is over: its slot may be taken. 0: free. */
+#define REMORA_FLOW_LIVE 0x80
+struct remora_flow_tags {
+	__u64 ways;
+	__u64 spilled; /* of a set at the front: flows that it had no room for */
+};
+
+/* Entries of lingering: two for each ephemeral port that Linux has. */
+#define REMORA_LINGERING 65536
+
+/* What `forget` is given, up to REMORA_STALE_FLOWS of them (`purge`: of keys) as its packet: a flow that is over, as
+ * the agent saw it. */
 struct remora_stale_flow {
 	struct remora_flow_key key;
 	__u32 seen;   /* the flow's own */
@@ -192,6 +216,11 @@ struct remora_port {
 /* The one value of node. */
 struct remora_node {
 	__u32 abi_version;
+	__u32 front_mask; /* sets at the front of flows, a power of two, less one */
+	__u32 back_mask;  /* the same of those behind them */
+	__u32 linger;	  /* how long lingering is believed, in jiffies */
+	__u64 flow_seed;  /* of the sets' hash */
+	__u32 generation; /* the newest of generations */
 	__u32 pad;
 };
 
@@ -244,15 +273,32 @@ struct remora_backend {
 };
 _Static_assert(sizeof(struct remora_backend) == 24, "shared with Swift and with pinned maps");
 
+/* The packet's own entry in flows, as the port program found it. */
+struct remora_known {
+	__u32 set;
+	__u8 way;
+	__u8 exists;
+	__u8 forward; /* is of this direction, and not another connection's answers */
+	__u8 ended;
+	__be32 address; /* as in the entry, and those that follow */
+	__be16 port;
+	__be16 source_port;
+	__u16 service;
+	__u16 backend;
+};
+
 /* Value of decisions: what the programs on a first packet's way hand on. The port program asks, the service's proxy
  * answers, carry_out does it. */
 struct remora_decision {
 	struct remora_flow_key key;
 	struct remora_frontend frontend;
-	__u32 hook;	    /* port slot * 2 + egress */
-	__u16 l3_offset;    /* of the IP header */
-	__u8 opens;	    /* a SYN */
-	__u8 to_vip_mac;    /* the frame was sent to the VIP's own address */
+	struct remora_known known;
+	__u32 generation; /* of the node, before anything was decided */
+	__u32 hook;	  /* port slot * 2 + egress */
+	__u16 l3_offset;  /* of the IP header */
+	__u8 opens;	  /* a SYN */
+	__u8 to_vip_mac;  /* the frame was sent to the VIP's own address */
+	__u8 pad[3];
 	__u32 reason;	    /* the answer: OPENED, FORWARDED (the known flow goes on), PASS_NOT_OURS, or a drop */
 	__be16 source_port; /* towards the backend, if nothing else holds it */
 	__u16 backend_index;
@@ -348,7 +394,7 @@ struct remora_event {
 	__u16 port;    /* slot */
 	__u32 service; /* slot; of a probe's answer: the probe's number */
 	__u32 ifindex;
-	__u8 mac[6]; /* the packet's source */
+	__u8 mac[6]; /* the sender's: of probe answers and neighbours */
 	__u8 ttl;
 	__u8 tcp_flags;
 	__u32 tcp_sequence;	/* host order */
