@@ -95,6 +95,11 @@ public struct APIRoute: Sendable {
         APIRoute("GET", "/v1/explain", ["subject"]) { request, node async throws(OperationError) in
             APIResponse(try await node.explain(try request.required("subject")))
         },
+        APIRoute("GET", "/v1/connections", ["limit"]) { request, node async throws(OperationError) in
+            APIResponse(
+                try await node.connections(
+                    limit: try request.number("limit", in: 1...APILimits.mostFlows) ?? APILimits.mostFlows))
+        },
         APIRoute("GET", "/v1/flows", ["from", "limit", "wait"]) { request, node async throws(OperationError) in
             let wait = Duration.milliseconds(try request.number("wait", in: 0...APILimits.longestWait) ?? 0)
             let page = try await node.flows(
@@ -160,12 +165,12 @@ public struct APIRoute: Sendable {
 }
 
 /// Bounds of the socket. Requests come from this machine, but one that misbehaves must not hang the others.
-enum APILimits {
+public enum APILimits {
     static let requestBytes = 1 << 20
     static let responseBytes = 64 << 20
     static let connections = 64
     static let metricsConnections = 8
-    static let mostFlows = 10_000
+    public static let mostFlows = 10_000
     /// Of a long poll, in milliseconds.
     static let longestWait: Int64 = 30_000
     /// To send a whole request, and to be idle between two.

@@ -24,6 +24,10 @@ public struct APIClient: NodeOperations {
         try await get("/v1/explain", ["subject": subject])
     }
 
+    public func connections(limit: Int) async throws(OperationError) -> [ConnectionView] {
+        try await get("/v1/connections", ["limit": "\(limit)"])
+    }
+
     public func flows(from cursor: UInt64?, limit: Int, wait: Duration) async throws(OperationError) -> FlowPage {
         let milliseconds = min(max(0, wait.milliseconds), APILimits.longestWait)
         var query = ["limit": "\(limit)", "wait": "\(milliseconds)"]

@@ -34,6 +34,12 @@ extension Engine: NodeOperations {
         return explanations
     }
 
+    func connections(limit: Int) throws(OperationError) -> [ConnectionView] {
+        do { return try plane.connections(limit: limit).map(ConnectionView.init) } catch {
+            throw OperationError(.failed, "\(error)")
+        }
+    }
+
     func flows(from cursor: UInt64?, limit: Int, wait: Duration) async -> FlowPage {
         consumeEvents()
         if wait > .zero, let cursor, cursor == flowLog.next { await nextEvents(within: wait) }

@@ -36,6 +36,19 @@ struct FlowLog {
     private subscript(cursor: UInt64) -> FlowEvent { events[(head + Int(cursor - first)) % events.count] }
 }
 
+extension ConnectionView {
+    init(_ connection: Connection) {
+        let flow = connection.flow
+        self.init(
+            network: flow.network, client: "\(flow.source):\(flow.sourcePort)",
+            frontend: "\(flow.destination):\(flow.destinationPort)",
+            backend: "\(connection.backend.address):\(connection.backend.port)", sourcePort: connection.sourcePort,
+            service: connection.service?.description, port: connection.port?.description,
+            state: connection.state.rawValue, sentPackets: connection.sent, answeredPackets: connection.answered,
+            idleSeconds: connection.idle.map { Int($0.components.seconds) })
+    }
+}
+
 extension FlowView {
     init(_ event: DataplaneEvent, cursor: UInt64, by clock: NodeClock) {
         let kind: Kind =

@@ -100,10 +100,12 @@ public struct MetricFamily: Sendable, Hashable {
         name: "remora_port_bytes_total", kind: .counter, help: "Bytes by port, hook and what became of them.",
         labels: ["port", "hook", "reason"])
     static let servicePackets = Self(
-        name: "remora_service_packets_total", kind: .counter, help: "Packets that a service's proxy carried.",
+        name: "remora_service_packets_total", kind: .counter,
+        help: "Packets that a service's proxy carried; the last 15 of a live flow may be missing.",
         labels: ["network", "namespace", "service", "direction"])
     static let serviceBytes = Self(
-        name: "remora_service_bytes_total", kind: .counter, help: "Bytes that a service's proxy carried.",
+        name: "remora_service_bytes_total", kind: .counter,
+        help: "Bytes that a service's proxy carried; the last 15 packets of a live flow may be missing.",
         labels: ["network", "namespace", "service", "direction"])
     static let serviceConnections = Self(
         name: "remora_service_connections_total", kind: .counter, help: "Connections opened through a service's proxy.",

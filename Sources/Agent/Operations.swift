@@ -15,6 +15,8 @@ public protocol NodeOperations: Sendable {
     func explain(_ subject: String) async throws(OperationError) -> [ExplanationView]
     /// Events from `cursor` on, nil: the newest `limit`. With none to tell it waits that long for the next.
     func flows(from cursor: UInt64?, limit: Int, wait: Duration) async throws(OperationError) -> FlowPage
+    /// Up to `limit` of those that the flow table holds now.
+    func connections(limit: Int) async throws(OperationError) -> [ConnectionView]
     /// All of the YAML documents in `text`, or none. `file` is the name that errors give.
     func apply(_ text: String, file: String) async throws(OperationError) -> ChangeView
     /// Takes back what these documents declared.

@@ -319,6 +319,24 @@ public struct FlowPage: Codable, Sendable, Hashable {
     }
 }
 
+/// A connection that the flow table holds.
+public struct ConnectionView: Codable, Sendable, Hashable {
+    public var network: NetworkID
+    /// `address:port`.
+    public var client: String
+    public var frontend: String
+    public var backend: String
+    /// The client's port as the backend sees it: another one, where two connections would have been one there.
+    public var sourcePort: UInt16
+    public var service: String?
+    public var port: String?
+    /// half-open, open, closing, closed or reset.
+    public var state: String
+    public var sentPackets: UInt32
+    public var answeredPackets: UInt32
+    public var idleSeconds: Int?
+}
+
 /// What a changing verb did, one sentence each.
 public struct ChangeView: Codable, Sendable, Hashable {
     public var changes: [String]

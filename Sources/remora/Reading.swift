@@ -49,7 +49,7 @@ struct GetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "get", abstract: "Lists what the agent knows.")
 
     enum Kind: String, ExpressibleByArgument, CaseIterable {
-        case services, proxies, ports, instances, workloads, registries
+        case services, proxies, ports, instances, workloads, registries, connections
     }
     @Argument(help: ArgumentHelp("\(Kind.allCases.map(\.rawValue).joined(separator: ", ")).")) var kind: Kind
     @OptionGroup var agent: AgentOptions
@@ -64,6 +64,7 @@ struct GetCommand: AsyncParsableCommand {
         case .instances: try output.show(try await client.instances())
         case .workloads: try output.show(try await client.workloads())
         case .registries: try output.show(try await client.registries())
+        case .connections: try output.show(try await client.connections(limit: APILimits.mostFlows))
         }
     }
 }

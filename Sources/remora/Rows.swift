@@ -100,6 +100,22 @@ extension RegistryView: Tabular {
     }
 }
 
+extension ConnectionView: Tabular {
+    static var columns: [Table.Column] {
+        [
+            .init("CLIENT"), .init("FRONTEND"), .init("BACKEND"), .init("BY", .right), .init("SERVICE"), .init("PORT"),
+            .init("NET", .right), .init("STATE"), .init("SENT", .right), .init("ANSWERED", .right),
+            .init("IDLE", .right),
+        ]
+    }
+    var cells: [String] {
+        [
+            client, frontend, backend, "\(sourcePort)", service ?? "-", port ?? "-", "\(network)", state,
+            "\(sentPackets)", "\(answeredPackets)", idleSeconds.map { "\($0) s" } ?? "-",
+        ]
+    }
+}
+
 extension FlowView: Tabular {
     /// Wide enough for most, so that the lines of `--follow` stand under each other.
     static var columns: [Table.Column] {

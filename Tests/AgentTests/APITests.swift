@@ -39,6 +39,9 @@ import Testing
             #expect(try await client.metrics() == metrics)
             let registries = try await node.registries()
             #expect(try await client.registries() == registries)
+            let connections = try await node.connections(limit: 7)
+            #expect(try await client.connections(limit: 7) == connections)
+            #expect(node.calls == ["connections 7", "connections 7"])
             #expect(try await client.proxies().isEmpty)
             #expect(try await client.instances().isEmpty)
         }

@@ -26,6 +26,7 @@ import Testing
             node.state.withLock { $0.services = [ServiceView(id: id, state: "live", mode: .enforce)] }
             for verb in [
                 ["status"], ["get", "services"], ["get", "proxies"], ["get", "ports"], ["get", "instances"],
+                ["get", "connections"],
                 ["explain", "web"], ["flows", "-n", "5"],
             ] {
                 #expect(await Main.run(verb + ["--socket", socket]) == .ok)

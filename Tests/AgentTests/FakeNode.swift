@@ -44,6 +44,16 @@ final class FakeNode: NodeOperations {
         ]
     }
 
+    func connections(limit: Int) async throws(OperationError) -> [ConnectionView] {
+        note("connections \(limit)")
+        return [
+            ConnectionView(
+                network: NetworkID(1), client: "10.0.0.9:5000", frontend: "10.255.0.7:80", backend: "10.0.0.1:8080",
+                sourcePort: 40000, service: "web", port: "up0", state: "open", sentPackets: 1, answeredPackets: .max,
+                idleSeconds: 3)
+        ]
+    }
+
     func explain(_ subject: String) async throws(OperationError) -> [ExplanationView] {
         note("explain \(subject)")
         guard subject != "nobody" else {
