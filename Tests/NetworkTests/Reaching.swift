@@ -61,6 +61,7 @@ extension Networks {
         let container = try bed.site.addContainerNetwork().addContainer("cart")
         _ = try container.namespace.serve("cart", port: 8080)
         let cart = Endpoint(container.address, 8080)
+        try bed.remora.waitForPort("ct0")  // what is said before is not heard
         let registration = try Registration(
             "cart", id: "1", address: cart.address, port: cart.port, with: bed.registry, from: container.namespace)
         let vip = try bed.meshWeb()
