@@ -67,8 +67,7 @@ extension Show {
         }
         open.abort()
         try screen.check("the flows to the dead are purged, and the purge is counted") {
-            let dump = try call(["bpftool", "-j", "map", "dump", "pinned", "\(remora.pins)/flows"])
-            let left = try JSON(parsing: dump).array.count
+            let left = try remora.ask("get", "connections").array.count
             try expect(left == 0, "\(left) flows are left")
             let status = try remora.ask("status")
             let purged = status["purgedFlows"].number ?? 0
