@@ -119,7 +119,7 @@ struct remora_flow {
 	__u8 port;		/* slot of the port that the flow came in by */
 	__u16 fin_acknowledged; /* with OTHER_FIN: low half of the number that acknowledges it, host order */
 	__u32 packets;
-	__u32 uncounted; /* in the service's counters: 8 bits of packets, 24 of bytes */
+	__u32 uncounted; /* not in the service's counters yet: 8 bits of packets, 24 of bytes */
 };
 _Static_assert(sizeof(struct remora_flow) == 64, "shared with Swift and with pinned maps");
 _Static_assert(REMORA_MAX_SERVICES <= 1 << 16, "a slot fits remora_flow.service");
@@ -135,7 +135,7 @@ struct remora_flow_set {
 };
 
 /* Value of flow_tags. A byte of `ways` for each slot: a part of the key's hash, not 0, and REMORA_FLOW_LIVE. Without
- * the latter the connection is over: its slot may be taken. 0: free. */
+ * the latter the connection is over: its slot may be taken. 0: free; REMORA_FLOW_LIVE alone: changing hands. */
 #define REMORA_FLOW_LIVE 0x80
 struct remora_flow_tags {
 	__u64 ways;
