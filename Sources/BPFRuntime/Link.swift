@@ -21,6 +21,9 @@ public final class Link: Sendable {
         self.subject = subject
     }
 
+    /// Is this still that device, in the namespace that we run in?
+    public static func isThere(_ device: String, ifindex: UInt32) -> Bool { if_nametoindex(device) == ifindex }
+
     /// Attaches before all others: what Remora does not want, it hands to them.
     public static func attach(_ program: Program, to device: String, ifindex: UInt32, hook: Hook) throws(BPFError)
         -> Link

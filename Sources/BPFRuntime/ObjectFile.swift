@@ -9,12 +9,14 @@ public final class ObjectFile {
     let object: OpaquePointer
     public let name: String
     private let image: UnsafeRawBufferPointer
+    private var functions: [OpaquePointer: FunctionInfo] = [:]
 
     /// Opens, loads nothing. `image` stays where it is for good: it is part of the binary.
     public init(image: UnsafeRawBufferPointer, name: String) throws(BPFError) {
         self.name = name
         self.image = image
         _ = LibbpfLog.shared
+        try Kernel.call("listen to what libbpf loads") { FunctionInfo.listening }
         object = try Kernel.pointer("open BPF object \(name)") {
             name.withCString { text in
                 var options = bpf_object_open_opts()
@@ -22,14 +24,6 @@ public final class ObjectFile {
                 options.object_name = text
                 return bpf_object__open_mem(image.baseAddress, image.count, &options)
             }
-        }
-        var program = bpf_object__next_program(object, nil)
-        while let current = program {
-            // one program array takes one attach type: all are loaded with the same
-            if bpf_program__type(current) == BPF_PROG_TYPE_SCHED_CLS {
-                bpf_program__set_expected_attach_type(current, remora_tcx_ingress())
-            }
-            program = bpf_object__next_program(object, current)
         }
     }
 
@@ -101,8 +95,20 @@ public final class ObjectFile {
     }
 
     public func load() throws(BPFError) {
+        defer { takeFunctions() }
         try Kernel.call("load BPF object \(name)") { bpf_object__load(object) }
     }
+
+    private func takeFunctions() {
+        var program = bpf_object__next_program(object, nil)
+        while let current = program {
+            functions[current] = FunctionInfo.take(current)
+            program = bpf_object__next_program(object, current)
+        }
+    }
+
+    /// Of a program that was loaded.
+    func functions(of program: OpaquePointer) -> FunctionInfo? { functions[program] }
 
     /// A descriptor of its own to a loaded program.
     public func program(_ name: String) throws(BPFError) -> Program {
@@ -161,7 +167,7 @@ public final class Program: Sendable {
         return ProgramInfo(
             id: info.id,
             name: withUnsafeBytes(of: info.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) },
-            runs: info.run_cnt, nanoseconds: info.run_time_ns, verified: Int(info.verified_insns),
+            runs: info.run_cnt, nanoseconds: info.run_time_ns, functions: Int(info.nr_func_info),
             machineBytes: Int(info.jited_prog_len))
     }
 
@@ -203,7 +209,8 @@ public struct ProgramInfo: Sendable {
     /// Counted while kernel.bpf_stats_enabled is 1.
     public let runs: UInt64
     public let nanoseconds: UInt64
-    public let verified: Int
+    /// That the kernel knows by name and type, the program's own included.
+    public let functions: Int
     /// Length of what the just-in-time compiler made of it; 0: it is interpreted.
     public let machineBytes: Int
 }

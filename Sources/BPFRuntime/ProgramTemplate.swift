@@ -12,6 +12,7 @@ public final class ProgramTemplate {
     /// Map descriptor in the template's instructions -> name of the map, for those that each load replaces.
     private let own: [Int32: String]
     private let types: Int32
+    private let functions: FunctionInfo?
     private let program: String
     private static let logBytes = 1 << 20
 
@@ -31,6 +32,7 @@ public final class ProgramTemplate {
         self.object = object
         self.program = program
         types = bpf_object__btf_fd(object.object)
+        functions = object.functions(of: loaded)
     }
 
     /// A new map like the template's, with that many entries (nil: as many as the template's).
@@ -108,9 +110,16 @@ public final class ProgramTemplate {
         var options = bpf_prog_load_opts()
         options.sz = MemoryLayout<bpf_prog_load_opts>.size
         options.expected_attach_type = remora_tcx_ingress()
+        options.prog_btf_fd = UInt32(types)
+        options.func_info_rec_size = functions?.recordSize ?? 0
+        options.func_info_cnt = functions?.count ?? 0
         func attempt() throws(BPFError) -> Int32 {
             try Kernel.call("load program \(name)") {
-                bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name, "GPL", instructions, instructions.count, &options)
+                (functions?.records ?? []).withUnsafeBytes {
+                    options.func_info = $0.baseAddress
+                    return bpf_prog_load(
+                        BPF_PROG_TYPE_SCHED_CLS, name, "GPL", instructions, instructions.count, &options)
+                }
             }
         }
         do throws(BPFError) { return Program(Descriptor(try attempt()), name: name) } catch {

@@ -42,6 +42,14 @@ public struct PortAttachment: Sendable, Hashable {
             }
         return DeviceRoute(ifindex: ifindex, forwarding: way)
     }
+
+    /// Is this all the same to the port's programs? The way of its frames is in `port_states`.
+    func hasProgram(of other: PortAttachment) -> Bool {
+        var same = other
+        same.forwarding = forwarding
+        same.peerElsewhere = peerElsewhere
+        return self == same
+    }
 }
 
 /// A port with its programs.
@@ -69,20 +77,25 @@ extension Dataplane {
             throw DataplaneError(.tooMany, operation, "\(port.vlans.count) VLANs, and a port maps \(REMORA_MAX_VLANS)")
         }
         if let known = attachments[port.name], known.settings.ifindex != port.ifindex { forget(port.name) }
+        // news of a device may be older than its end, and loading programs takes tens of milliseconds
+        guard Link.isThere(port.name.description, ifindex: port.ifindex) else { throw .gone(operation) }
         try use(Set(port.vlans.values).union([port.network]))
         let known = attachments[port.name]?.slot
         let slot = if let known { known } else { try takePortSlot(port) }
         do throws(BPFError) {
-            attachments[port.name] = try attach(port, slot: slot)
+            try setState(of: port, slot: slot)
+            if let known = attachments[port.name]?.settings, known.hasProgram(of: port) {
+                attachments[port.name]?.settings = port
+            } else {
+                attachments[port.name] = try attach(port, slot: slot)
+            }
         } catch {
             if attachments[port.name] == nil {
                 portSlots.free(slot)
                 // One hook's link was pinned before the device went: nobody else would remove it.
                 if error.isGone { try? portDirectory(port.name).remove() }
             }
-            throw error.isGone
-                ? DataplaneError(.noDevice, operation, "the device is gone; it is attached when it comes back")
-                : DataplaneError(error, operation)
+            throw error.isGone ? .gone(operation) : DataplaneError(error, operation)
         }
     }
 
@@ -98,18 +111,25 @@ extension Dataplane {
         let settings = try maps.ingress.makeConstants([
             "port_config": bytes(of: config(of: port, slot: slot)), "registry_ports": registryBits,
         ])
-        var raw = try maps.ports[slot] ?? remora_port()
-        if raw.ifindex != port.ifindex { raw.half_open = 0 }
-        raw.ifindex = port.ifindex
-        raw.half_open_quota = UInt32(self.settings.halfOpenPerPort)
-        raw.forwarding = port.route.forwarding.rawValue
-        try maps.ports.set(slot, raw)
         var attachment = Attachment(settings: port, slot: slot, links: [:], programs: [:])
         for (hook, template) in [(Hook.ingress, maps.ingress), (.egress, maps.egress)] {
             attachment.programs[hook] = try template.load(
                 name: hook.portProgram, maps: [".rodata": settings.raw])
         }
         return attachment
+    }
+
+    private func setState(of port: PortAttachment, slot: UInt32) throws(BPFError) {
+        var raw = try maps.ports[slot] ?? remora_port()
+        let route = port.route
+        let moved = raw.ifindex != route.ifindex || raw.forwarding != route.forwarding.rawValue
+        if raw.ifindex != route.ifindex { raw.half_open = 0 }
+        raw.ifindex = route.ifindex
+        raw.half_open_quota = UInt32(self.settings.halfOpenPerPort)
+        raw.forwarding = route.forwarding.rawValue
+        try maps.ports.set(slot, raw)
+        // answers to clients behind it go another way: their connections find out by their next request
+        if moved { try maps.moveGenerations(Array(serviceSlots.values)) }
     }
 
     private func link(_ program: Program, port: PortAttachment, hook: Hook) throws(BPFError) -> Link {
@@ -299,7 +319,8 @@ extension Dataplane {
         try use(Set(port.vlans.values).union([port.network]))
         let slot = try takePortSlot(port)
         attachments[port.name] = try during("load port \(port.name)") { () throws(BPFError) in
-            try load(port, slot: slot)
+            try setState(of: port, slot: slot)
+            return try load(port, slot: slot)
         }
     }
 }

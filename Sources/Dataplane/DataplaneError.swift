@@ -23,6 +23,10 @@ public struct DataplaneError: Error, CustomStringConvertible, Sendable {
             error.isFull ? .full : .kernel, operation, "\(error.operation): \(error.cause)", log: error.log)
     }
 
+    static func gone(_ operation: String) -> DataplaneError {
+        DataplaneError(.noDevice, operation, "the device is gone; it is attached when it comes back")
+    }
+
     public var description: String { "\(operation): \(cause)" }
 }
 

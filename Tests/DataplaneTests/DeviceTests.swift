@@ -1,3 +1,5 @@
+import BPFRuntime
+import CRemoraABI
 import Glibc
 import Lab
 import Model
@@ -36,32 +38,70 @@ struct DeviceTests {
             ])
     }
 
+    @Test("a port's programs stay where only the way of its frames changes, and their functions are known by name")
+    func programs() async throws {
+        try await PrivateNetwork.run { () throws -> Void in
+            try Self.addCable()
+            let plane = try Self.plane()
+            defer { try? plane.detachAll() }
+            var port = Self.near(mode: .enforce)
+            try plane.attach(port)
+            func programs() throws -> [UInt32] {
+                try Hook.allCases.map { try plane.attachments[port.name]!.programs[$0]!.info().id }
+            }
+            let first = try programs()
+            port.forwarding = .redirect
+            port.peerElsewhere = true
+            try plane.attach(port)
+            #expect(try programs() == first)
+            #expect(try plane.maps.ports[0]?.forwarding == REMORA_FORWARD_REDIRECT_PEER.rawValue)
+            #expect(plane.attachment(port.name) == port)
+            for program in plane.attachments[port.name]!.programs.values { #expect(try program.info().functions > 3) }
+            port.mode = .observe
+            try plane.attach(port)
+            #expect(Set(try programs()).isDisjoint(with: first))
+            try PrivateNetwork.ip("link del near")
+            port.mode = .enforce
+            #expect { try plane.attach(port) } throws: { ($0 as? DataplaneError)?.code == .noDevice }
+        }
+    }
+
     /// What is copied of frames that come in by a device, in their order.
     private func heard(_ frames: [[UInt8]]) async throws -> [Copy] {
         try await PrivateNetwork.run { try Self.run(frames) }
     }
 
     private static func run(_ frames: [[UInt8]]) throws -> [Copy] {
-        try PrivateNetwork.ip("link add near type veth peer name far")
-        for device in ["near", "far"] { try PrivateNetwork.ip("link set \(device) up") }
-        var settings = Dataplane.Settings(node: "devices-\(getpid())")
-        settings.flowCapacity = 64
-        settings.registries = [.init(address: nil, port: 53, transports: [.udp])]
-        let plane = try Dataplane(settings)
+        try addCable()
+        let plane = try plane(registries: [.init(address: nil, port: 53, transports: [.udp])])
         defer { try? plane.detachAll() }
         var copies: [Copy] = []
         let rings = try plane.openRings(
             frame: { copies.append(Copy(bytes: Array($0.bytes), vlan: $0.vlan, network: $0.network)) },
             flow: { _ in }, event: { _ in })
-        try plane.attach(
-            PortAttachment(
-                name: PortName("near"), ifindex: if_nametoindex("near"), role: .vm, mode: .observe,
-                vlans: [100: NetworkID(7)]))
+        try plane.attach(near(mode: .observe))
         let socket = try ProbeSocket()
         for frame in frames { try socket.send(ProbeFrame(ifindex: if_nametoindex("far"), bytes: frame)) }
         // Copies come in the frames' order: the last one that is to be copied ends it, or nothing does for seconds.
         var ready = pollfd(fd: rings.adverts, events: Int16(POLLIN), revents: 0)
         while copies.count < frames.count - 1, poll(&ready, 1, 3000) > 0 { plane.consumeAdverts() }
         return copies
+    }
+
+    private static func addCable() throws {
+        try PrivateNetwork.ip("link add near type veth peer name far")
+        for device in ["near", "far"] { try PrivateNetwork.ip("link set \(device) up") }
+    }
+
+    private static func plane(registries: [Dataplane.Settings.Registry] = []) throws -> Dataplane {
+        var settings = Dataplane.Settings(node: "devices-\(getpid())")
+        settings.flowCapacity = 64
+        settings.registries = registries
+        return try Dataplane(settings)
+    }
+
+    private static func near(mode: Mode) -> PortAttachment {
+        PortAttachment(
+            name: PortName("near"), ifindex: if_nametoindex("near"), role: .vm, mode: mode, vlans: [100: NetworkID(7)])
     }
 }
