@@ -4,6 +4,7 @@
 #include "lib/carry.h"
 #include "lib/ending.h"
 #include "lib/forget.h"
+#include "lib/handshake.h"
 #include "lib/kernel.h"
 #include "lib/maps.h"
 #include "lib/mark.h"
@@ -45,27 +46,22 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 
 	flow->seen = (__u32)bpf_jiffies64();
 	count_flow(skb, flow);
-	if (flow->direction == REMORA_FORWARD && !(flow->flags & REMORA_FLOW_ESTABLISHED)) {
-		__u32 slot = flow->port;
-		struct remora_port *port = bpf_map_lookup_elem(&port_states, &slot);
-
-		flow->flags |= REMORA_FLOW_ESTABLISHED;
-		if (port)
-			__sync_fetch_and_add(&port->half_open, -1);
-	}
+	if (flow->direction == REMORA_FORWARD && !(flow->flags & REMORA_FLOW_ESTABLISHED))
+		note_handshake(flow);
 	__u8 ends = endings(tcp);
 	if (!ends)
 		return;
 	/* told once: by the client's last word, or by a reset from either side */
 	if ((flow->direction == REMORA_FORWARD || tcp->rst) && !(flow->flags & (REMORA_FLOW_FIN | REMORA_FLOW_RESET)))
 		report_flow(skb, packet, hook, REMORA_EVENT_FLOW_CLOSED, REMORA_FORWARDED, flow);
-	note_end(packet, flow, ends);
+	note_end(flow, ends, behind_fin(packet));
 }
 
 /* May the flow be followed without asking its proxy again? As long as nothing changes on the node its service's own
  * generation, a cache line more, is not looked at. */
-static __always_inline bool is_current(struct remora_flow *flow)
+static __always_inline bool is_current(const struct slot *found)
 {
+	struct remora_flow *flow = found->entry;
 	const struct remora_node *node = the_node();
 	__u32 slot = flow->service;
 
@@ -81,7 +77,8 @@ static __always_inline bool is_current(struct remora_flow *flow)
 	__u32 *changed = bpf_map_lookup_elem(&generations, &slot);
 	if (!changed || (__s32)(*changed - flow->generation) > 0)
 		return false;
-	flow->generation = now;
+	if (is_live(found))
+		flow->generation = now;
 	return true;
 }
 
@@ -95,7 +92,7 @@ static __always_inline int established(struct __sk_buff *skb, struct packet *pac
 	bool last = may_be_last(packet->tcp, flow);
 	int verdict = forward(skb, packet, flow, hook);
 	if (last)
-		close_flow(slot, &packet->key);
+		close_flow(&packet->key, slot->number);
 	return verdict;
 }
 
@@ -112,11 +109,9 @@ static __always_inline struct remora_known known(const struct slot *slot)
 	const struct remora_flow *flow = slot->entry;
 
 	if (!flow)
-		return (struct remora_known){};
+		return (struct remora_known){.number = NO_SLOT};
 	return (struct remora_known){
-	    .set = slot->set,
-	    .way = slot->way,
-	    .exists = true,
+	    .number = slot->number,
 	    .forward = flow->direction == REMORA_FORWARD,
 	    .ended = flow->flags & REMORA_FLOW_ENDING,
 	    .address = flow->address,
@@ -222,10 +217,10 @@ int port_ingress(struct __sk_buff *skb)
 		return arp(skb, &packet, hook);
 	if (parsed != PARSED_TCP)
 		return other(skb, &packet, parsed, hook, true);
-	struct slot slot = {};
+	struct slot slot = {.number = NO_SLOT};
 	if (port_config.mode != REMORA_MODE_OBSERVE) {
 		slot = find_slot(&packet.key);
-		if (slot.entry && !opens(packet.tcp) && is_current(slot.entry))
+		if (slot.entry && !opens(packet.tcp) && is_current(&slot))
 			return established(skb, &packet, &slot, hook);
 	}
 	sniff_tcp(skb, &packet, port_config.slot, false);
@@ -265,8 +260,13 @@ int port_egress(struct __sk_buff *skb)
 	if (claim && claim->direction == REMORA_REVERSE && claim->port != REMORA_EGRESS_PORT)
 		return pass(skb, hook, REMORA_PASS_CHECKED);
 	struct slot slot = find_slot(&packet.key);
-	if (slot.entry && !opens(packet.tcp) && is_current(slot.entry))
-		return established(skb, &packet, &slot, hook);
+	if (slot.entry && !opens(packet.tcp)) {
+		/* an answer came in by its guest's port; had it been translated there, no entry would have this key */
+		if (slot.entry->direction == REMORA_REVERSE && !(slot.entry->flags & REMORA_FLOW_REWRITE))
+			return pass(skb, hook, REMORA_PASS_CHECKED);
+		if (is_current(&slot))
+			return established(skb, &packet, &slot, hook);
+	}
 	return to_proxy(skb, &packet, &slot, hook);
 }
 
@@ -295,24 +295,14 @@ int jiffies_now(struct __sk_buff *skb)
 SEC("tc")
 int forget(struct __sk_buff *skb)
 {
-	int forgotten = 0;
-
-	for (__u32 index = 0; index < REMORA_STALE_FLOWS && (index + 1) * sizeof(struct remora_stale_flow) <= skb->len;
-	     index++)
-		forgotten += forget_one(skb, index);
-	return forgotten;
+	return each(skb, sizeof(struct remora_stale_flow), forget_one);
 }
 
 /* The same; its packet is an array of struct remora_flow_key. */
 SEC("tc")
 int purge(struct __sk_buff *skb)
 {
-	int purged = 0;
-
-	for (__u32 index = 0; index < REMORA_STALE_FLOWS && (index + 1) * sizeof(struct remora_flow_key) <= skb->len;
-	     index++)
-		purged += purge_one(skb, index);
-	return purged;
+	return each(skb, sizeof(struct remora_flow_key), purge_one);
 }
 
 /* What `remora bench` measures the others over. */

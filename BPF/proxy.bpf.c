@@ -9,18 +9,42 @@
 
 const volatile struct remora_proxy_config proxy_config;
 
+static __always_inline bool is_at(__u32 index, const struct remora_known *known)
+{
+	const struct remora_backend *backend = backend_at(index);
+
+	return backend && backend->state != REMORA_BACKEND_FREE && backend->address == known->address &&
+	       backend->port == known->port;
+}
+
+/* The index of the known flow's backend: that of before, unless its service has moved to another program. */
+static __always_inline __u32 index_of(const struct remora_known *known)
+{
+	__u32 found = REMORA_ANY_BACKEND;
+	struct loop loop;
+	int *index;
+
+	if (is_at(known->backend, known))
+		return known->backend;
+	bpf_iter_num_new(&loop, 0, REMORA_MAX_BACKENDS);
+	while ((index = bpf_iter_num_next(&loop))) {
+		if (!is_at(*index, known))
+			continue;
+		found = *index;
+		break;
+	}
+	bpf_iter_num_destroy(&loop);
+	return found;
+}
+
 /* May the known flow go on with the backend it has? */
 static __always_inline bool may_continue(const struct remora_decision *decision, const struct remora_backend *backend)
 {
 	const struct remora_known *known = &decision->known;
-	__u64 differs = (known->service ^ decision->frontend.service) | (backend->address ^ known->address) |
-			(backend->port ^ known->port);
 
-	if (differs)
+	if (known->service != decision->frontend.service)
 		return false;
-	if (decision->opens)
-		return backend->state == REMORA_BACKEND_LIVE && !known->ended;
-	return backend->state != REMORA_BACKEND_FREE;
+	return !decision->opens || (backend->state == REMORA_BACKEND_LIVE && !known->ended);
 }
 
 /* The index of the backend of a new flow to the VIP. On failure, the reason as a negative number. */
@@ -79,11 +103,12 @@ static __always_inline enum remora_reason decide(struct remora_decision *decisio
 	const struct remora_known *known = &decision->known;
 	decision->source_port = decision->key.source_port;
 	if (known->forward) {
-		struct remora_backend *backend = backend_at(known->backend);
+		__u32 index = index_of(known);
+		struct remora_backend *backend = backend_at(index);
 
 		decision->source_port = known->source_port; /* of its last connection: that claim is its own */
 		if (backend && may_continue(decision, backend))
-			return take(decision, backend, known->backend, REMORA_FORWARDED);
+			return take(decision, backend, index, REMORA_FORWARDED);
 	}
 	return open(decision);
 }

@@ -3,7 +3,9 @@
 #define REMORA_CARRY_H
 
 #include "ending.h"
+#include "handshake.h"
 #include "maps.h"
+#include "pair.h"
 #include "parse.h"
 #include "report.h"
 #include "rewrite.h"
@@ -129,7 +131,7 @@ static __always_inline int claim_answers(struct opening *opening)
 {
 	bool opens = opening->decision->opens;
 	__u32 number = find_number(&opening->answer.key);
-	struct remora_flow *other = entry_at(number / REMORA_FLOW_WAYS, number);
+	struct remora_flow *other = entry_at(number);
 
 	if (other && other->direction == REMORA_REVERSE && is_pair(other, &opening->packet.key))
 		return put_claim(number, opening); /* our own, of an earlier packet or connection */
@@ -144,71 +146,74 @@ static __always_inline int claim_answers(struct opening *opening)
 	return put_claim(NO_SLOT, opening);
 }
 
-static __always_inline bool take_half_open(const struct opening *opening)
+/* Both directions, or neither. */
+static __always_inline enum remora_reason write_flows(struct __sk_buff *skb, struct opening *opening)
 {
-	__u32 slot = opening->decision->hook / 2;
-	struct remora_port *port = bpf_map_lookup_elem(&port_states, &slot);
-
-	if (!port)
-		return true;
-	if (port->half_open >= (__s32)port->half_open_quota)
-		return false;
-	__sync_fetch_and_add(&port->half_open, 1);
-	return true;
-}
-
-/* Of the packet's own entry, as the port program found it. */
-static __always_inline __u32 known_number(const struct opening *opening)
-{
-	const struct remora_known *known = &opening->decision->known;
-
-	return known->exists ? known->set * REMORA_FLOW_WAYS + known->way : NO_SLOT;
-}
-
-/* Writes both directions, or neither. OPENED, or the reason of a drop. */
-static __always_inline enum remora_reason open_flow(struct __sk_buff *skb, struct opening *opening)
-{
-	const struct remora_decision *decision = opening->decision;
-	struct remora_flow *flow = &opening->flow;
-
-	if (decision->opens && !at_egress(opening)) {
-		if (!take_half_open(opening))
-			return REMORA_DROP_HALF_OPEN;
-	} else {
-		flow->flags |= REMORA_FLOW_ESTABLISHED;
-	}
 	int reason = claim_answers(opening);
+
 	if (reason)
 		return reason;
-	if (!decision->opens)
-		flow->flags |= REMORA_FLOW_PICKED_UP;
-	count_flow(skb, flow);
-	if (put_flow(known_number(opening), flow))
+	count_flow(skb, &opening->flow);
+	if (put_flow(opening->decision->known.number, &opening->flow))
 		return REMORA_OPENED;
 	remove_flow(&opening->answer.key);
 	return REMORA_DROP_FLOWS_FULL;
 }
 
+/* OPENED, or the reason of a drop. Where there is no room, FORWARDED for a connection in its middle that needs none: it
+ * is decided packet by packet until there is. */
+static __always_inline enum remora_reason open_flow(struct __sk_buff *skb, struct opening *opening)
+{
+	struct remora_flow *flow = &opening->flow;
+	bool needs = opening->decision->opens || flow->flags & REMORA_FLOW_REWRITE;
+
+	if (!enter_half_open(flow))
+		return needs ? REMORA_DROP_HALF_OPEN : REMORA_FORWARDED;
+	enum remora_reason reason = write_flows(skb, opening);
+	if (reason == REMORA_OPENED)
+		return reason;
+	leave_half_open(flow);
+	return needs || reason != REMORA_DROP_FLOWS_FULL ? reason : REMORA_FORWARDED;
+}
+
+/* The answers go where today's request came from. */
+static __always_inline void renew_answer(const struct opening *opening)
+{
+	const struct remora_flow *answer = &opening->answer;
+	struct remora_flow *known = find_flow(&answer->key);
+
+	if (!known) {
+		add_flow(answer); /* a purge was half done */
+	} else if (is_pair(known, &opening->packet.key)) {
+		known->ifindex = answer->ifindex;
+		known->forwarding = answer->forwarding;
+	}
+}
+
 /* Decided again: same backend, today's generation, and where that backend lives now. */
 static __always_inline enum remora_reason renew(struct __sk_buff *skb, struct opening *opening)
 {
-	struct remora_flow *flow = &opening->flow;
-	__u32 number = known_number(opening);
-	struct remora_flow *known = entry_at(number / REMORA_FLOW_WAYS, number);
+	const struct remora_flow *flow = &opening->flow;
+	struct slot slot = slot_at(opening->decision->known.number);
+	struct remora_flow *known = slot.entry;
+	bool live = is_live(&slot);
 
 	if (!known || !same_key(&known->key, &flow->key))
 		return open_flow(skb, opening); /* purged since the proxy saw it */
+	if (!live)
+		return REMORA_FORWARDED; /* late, and its entry may become another's at any time */
 	known->ifindex = flow->ifindex;
 	known->forwarding = flow->forwarding;
 	__builtin_memcpy(known->mac, flow->mac, ETH_ALEN);
+	add_flags(known, flow->flags & REMORA_FLOW_SET_MAC);
+	known->backend = flow->backend;
 	known->generation = flow->generation;
 	known->seen = flow->seen;
 	count_flow(skb, known);
-	if (!find_flow(&opening->answer.key))
-		add_flow(&opening->answer); /* a purge was half done */
+	renew_answer(opening);
 	__u8 ends = endings(opening->packet.tcp);
 	if (ends)
-		note_end(&opening->packet, known, ends);
+		note_end(known, ends, behind_fin(&opening->packet));
 	return REMORA_FORWARDED;
 }
 

@@ -34,18 +34,22 @@ static __always_inline int pass(struct __sk_buff *skb, __u32 hook, enum remora_r
 
 #define PACKET_SHIFT 24 /* of remora_flow.uncounted: below are bytes, above packets */
 
-/* What of the flow is not in its service's counters yet. */
-static __always_inline void settle(struct remora_flow *flow)
+/* Counts for its service what of the flow was not counted yet; how many packets. Global, as all that takes an entry and
+ * is seldom needed: verified once, and not behind each way that leads here. */
+__noinline int settle(struct remora_flow *flow)
 {
-	__u32 uncounted = flow->uncounted;
+	if (!flow)
+		return 0;
+	__u32 uncounted = flow->uncounted, packets = uncounted >> PACKET_SHIFT;
 	struct remora_service_counter *counter = counter_of(flow->service);
 
 	if (!counter || !uncounted)
-		return;
+		return 0;
 	struct remora_counter *side = flow->direction == REMORA_FORWARD ? &counter->forward : &counter->reverse;
 	flow->uncounted = 0;
-	side->packets += uncounted >> PACKET_SHIFT;
+	side->packets += packets;
 	side->bytes += uncounted & ((1 << PACKET_SHIFT) - 1);
+	return packets;
 }
 
 static __always_inline void count_flow(struct __sk_buff *skb, struct remora_flow *flow)

@@ -3,37 +3,15 @@
 #ifndef REMORA_ENDING_H
 #define REMORA_ENDING_H
 
+#include "handshake.h"
 #include "linger.h"
+#include "pair.h"
 #include "parse.h"
-#include "table.h"
 
 /* The flags that this segment sets in its own direction's entry. */
 static __always_inline __u8 endings(const struct tcphdr *tcp)
 {
 	return REMORA_FLOW_FIN * tcp->fin | REMORA_FLOW_RESET * tcp->rst;
-}
-
-/* Key of the entry that translates the other direction. */
-static __always_inline struct remora_flow_key other_direction(const struct remora_flow *flow)
-{
-	bool forward = flow->direction == REMORA_FORWARD;
-
-	return (struct remora_flow_key){
-	    .source = forward ? flow->address : flow->key.destination,
-	    .destination = forward ? flow->key.source : flow->address,
-	    .source_port = flow->destination_port,
-	    .destination_port = flow->source_port,
-	    .network = flow->key.network,
-	    .protocol = flow->key.protocol,
-	};
-}
-
-/* Does `other` translate the answers to `key`, and not those to another connection's? */
-static __always_inline bool is_pair(const struct remora_flow *other, const struct remora_flow_key *key)
-{
-	struct remora_flow_key answered = other_direction(other);
-
-	return same_key(&answered, key);
 }
 
 /* Low half of the number that acknowledges the packet's FIN (RFC 9293, 3.4). */
@@ -45,17 +23,22 @@ static __always_inline __u16 behind_fin(const struct packet *packet)
 	return bpf_ntohl(tcp->seq) + payload + 1;
 }
 
-static __always_inline void note_end(const struct packet *packet, struct remora_flow *flow, __u8 ends)
+/* Returns how many entries know of it now. Global, see settle. */
+__noinline int note_end(struct remora_flow *flow, __u8 ends, __u16 behind)
 {
-	struct remora_flow_key other_key = other_direction(flow);
-	struct remora_flow *other = find_flow(&other_key);
+	if (!flow)
+		return 0;
+	struct remora_flow *other = pair_of(flow), *request = flow->direction == REMORA_FORWARD ? flow : other;
 
-	flow->flags |= ends;
-	if (!other || !is_pair(other, &flow->key))
-		return;
-	if (packet->tcp->fin)
-		other->fin_acknowledged = behind_fin(packet);
-	other->flags |= ends & REMORA_FLOW_RESET ? REMORA_FLOW_RESET : REMORA_FLOW_OTHER_FIN;
+	add_flags(flow, ends);
+	if (ends & REMORA_FLOW_RESET && request)
+		establish(request);
+	if (!other)
+		return 1;
+	if (ends & REMORA_FLOW_FIN)
+		other->fin_acknowledged = behind;
+	add_flags(other, ends & REMORA_FLOW_RESET ? REMORA_FLOW_RESET : REMORA_FLOW_OTHER_FIN);
+	return 2;
 }
 
 /* Notes what the packet acknowledges. Whether it may be the connection's last: both sides sent their FINs, and this
@@ -65,26 +48,29 @@ static __always_inline bool may_be_last(const struct tcphdr *tcp, struct remora_
 	if (!(flow->flags & REMORA_FLOW_OTHER_FIN) || !tcp->ack ||
 	    (__u16)bpf_ntohl(tcp->ack_seq) != flow->fin_acknowledged)
 		return false;
-	flow->flags |= REMORA_FLOW_ACKED;
+	add_flags(flow, REMORA_FLOW_ACKED);
 	return flow->flags & REMORA_FLOW_FIN && !tcp->fin;
 }
 
 /* Both directions are over, if the other one's FIN was acknowledged, too. Their entries are found, and serve what is
- * late, while nobody needs the slots. */
-static __always_inline void close_flow(const struct slot *slot, const struct remora_flow_key *key)
+ * late, while nobody needs the slots. Global, see settle. */
+__noinline bool close_flow(const struct remora_flow_key *key, __u32 number)
 {
-	struct remora_flow *flow = slot->entry;
-	struct remora_flow_key other_key = other_direction(flow);
-	__u32 number = find_number(&other_key);
-	struct remora_flow *other = entry_at(number / REMORA_FLOW_WAYS, number);
+	struct slot slot = slot_at(number);
+	struct remora_flow *flow = slot.entry;
 
-	if (!other || !(other->flags & REMORA_FLOW_ACKED) || !is_pair(other, key))
-		return;
-	linger(flow->direction == REMORA_REVERSE ? flow : other);
+	if (!key || !flow)
+		return false;
+	struct remora_flow_key other_key = other_direction(flow);
+	struct slot other = slot_at(find_number(&other_key));
+	if (!other.entry || !(other.entry->flags & REMORA_FLOW_ACKED) || !is_pair(other.entry, key))
+		return false;
+	linger(flow->direction == REMORA_REVERSE ? flow : other.entry);
 	settle(flow);
-	settle(other);
-	end_slot(slot->set * REMORA_FLOW_WAYS + slot->way, key);
-	end_slot(number, &other_key);
+	settle(other.entry);
+	end_slot(&slot, key);
+	end_slot(&other, &other_key);
+	return true;
 }
 
 #endif

@@ -2,8 +2,7 @@
 #ifndef REMORA_FORGET_H
 #define REMORA_FORGET_H
 
-#include "ending.h"
-#include "maps.h"
+#include "pair.h"
 
 /* Ageing: the agent says which flows are over; those go that no packet has touched since. A connection's two directions
  * go together: with its request's, an answer's waits for that. Returns connections that went. Global, so that the
@@ -17,13 +16,12 @@ __noinline int forget_one(struct __sk_buff *skb, __u32 index)
 	struct remora_flow *flow = find_flow(&stale.key);
 	if (!flow || flow->seen != stale.seen)
 		return 0;
+	const struct remora_flow *other = pair_of(flow);
 	struct remora_flow_key other_key = other_direction(flow);
-	struct remora_flow *other = find_flow(&other_key);
-	bool paired = other && is_pair(other, &stale.key);
-	if (paired && (flow->direction == REMORA_REVERSE || (__s32)(other->seen - stale.looked) >= 0))
+	if (other && (flow->direction == REMORA_REVERSE || (__s32)(other->seen - stale.looked) >= 0))
 		return 0;
 	remove_flow(&stale.key);
-	if (paired)
+	if (other)
 		remove_flow(&other_key);
 	return 1;
 }
@@ -36,6 +34,16 @@ __noinline int purge_one(struct __sk_buff *skb, __u32 index)
 	if (bpf_skb_load_bytes(skb, index * sizeof(key), &key, sizeof(key)))
 		return 0;
 	return remove_flow(&key);
+}
+
+/* The packet's records of this size, one after the other; how many of them something came of. */
+static __always_inline int each(struct __sk_buff *skb, __u32 size, int (*one)(struct __sk_buff *skb, __u32 index))
+{
+	int done = 0;
+
+	for (__u32 index = 0; index < REMORA_STALE_FLOWS && (index + 1) * size <= skb->len; index++)
+		done += one(skb, index);
+	return done;
 }
 
 #endif

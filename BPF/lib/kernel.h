@@ -60,4 +60,11 @@ struct qdisc_skb_cb {
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym; /* kernel 6.2 */
 
+struct loop { /* the kernel's bpf_iter_num: its body is verified once, and not for each turn; kernel 6.4 */
+	__u64 state;
+};
+extern int bpf_iter_num_new(struct loop *loop, int start, int end) __ksym;
+extern int *bpf_iter_num_next(struct loop *loop) __ksym;
+extern void bpf_iter_num_destroy(struct loop *loop) __ksym;
+
 #endif

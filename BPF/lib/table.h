@@ -18,6 +18,7 @@
 #define SWAP_TRIES 4	      /* others may be taking slots of the same set */
 
 typedef __u64 __attribute__((may_alias)) word;
+typedef __u32 __attribute__((may_alias)) half_word;
 
 struct place {
 	__u32 home;
@@ -27,8 +28,8 @@ struct place {
 
 struct slot {
 	struct remora_flow *entry;
-	__u32 set;
-	__u32 way;
+	struct remora_flow_tags *tags; /* of its set */
+	__u32 number;		       /* its set's, times eight, and its own there */
 };
 
 static __always_inline struct remora_flow_tags *tags_of(__u32 set)
@@ -36,14 +37,24 @@ static __always_inline struct remora_flow_tags *tags_of(__u32 set)
 	return bpf_map_lookup_elem(&flow_tags, &set);
 }
 
-static __always_inline struct remora_flow *entry_at(__u32 set, __u32 way)
+static __always_inline struct remora_flow *entry_at(__u32 number)
 {
+	__u32 set = number / REMORA_FLOW_WAYS;
 	struct remora_flow_set *entries = bpf_map_lookup_elem(&flows, &set);
 
 	if (!entries)
 		return NULL;
 	barrier_var(entries); /* or the compiler adds first and asks then */
-	return &entries->ways[way % REMORA_FLOW_WAYS];
+	return &entries->ways[number % REMORA_FLOW_WAYS];
+}
+
+static __always_inline struct slot slot_at(__u32 number)
+{
+	return (struct slot){
+	    .entry = entry_at(number),
+	    .tags = tags_of(number / REMORA_FLOW_WAYS),
+	    .number = number,
+	};
 }
 
 /* MurmurHash3's way of mixing. Seeded: guests must not know which ports meet in a set. */
@@ -100,20 +111,24 @@ static __always_inline bool same_key(const struct remora_flow_key *a, const stru
 	return !((left[0] ^ right[0]) | (left[1] ^ right[1]));
 }
 
-static __always_inline bool find_in(struct slot *slot, const struct remora_flow_tags *tags, __u64 tag,
+static __always_inline bool find_in(struct slot *slot, __u32 set, struct remora_flow_tags *tags, __u64 tag,
 				    const struct remora_flow_key *key)
 {
-	struct remora_flow_set *entries = bpf_map_lookup_elem(&flows, &slot->set);
+	struct remora_flow_set *entries = bpf_map_lookup_elem(&flows, &set);
 
 	if (!tags || !entries)
 		return false;
 	__u64 marks = alike(tags->ways, tag);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < REMORA_FLOW_WAYS && marks; i++) {
-		slot->way = lowest(marks) % REMORA_FLOW_WAYS;
-		slot->entry = &entries->ways[slot->way];
-		if (same_key(&slot->entry->key, key))
+		__u32 way = lowest(marks) % REMORA_FLOW_WAYS;
+
+		if (same_key(&entries->ways[way].key, key)) {
+			slot->entry = &entries->ways[way];
+			slot->tags = tags;
+			slot->number = set * REMORA_FLOW_WAYS + way;
 			return true;
+		}
 		marks &= marks - 1;
 	}
 	return false;
@@ -123,37 +138,24 @@ static __always_inline struct slot find_slot(const struct remora_flow_key *key)
 {
 	struct place place = place_of(key);
 	struct remora_flow_tags *home = tags_of(place.home);
-	struct slot slot = {.set = place.home};
+	struct slot slot = {.number = NO_SLOT};
 
-	if (find_in(&slot, home, place.tag, key))
+	if (find_in(&slot, place.home, home, place.tag, key) || !home || !home->spilled)
 		return slot;
-	if (home && home->spilled) {
-		slot.set = place.back[0];
-		if (find_in(&slot, tags_of(slot.set), place.tag, key))
-			return slot;
-		slot.set = place.back[1];
-		if (find_in(&slot, tags_of(slot.set), place.tag, key))
-			return slot;
-	}
-	slot.entry = NULL;
+	if (!find_in(&slot, place.back[0], tags_of(place.back[0]), place.tag, key))
+		find_in(&slot, place.back[1], tags_of(place.back[1]), place.tag, key);
 	return slot;
 }
 
 /* Global, so that the verifier looks at it once and not at every call. A key is never NULL, but it wants to be told. */
 __noinline __u32 find_number(const struct remora_flow_key *key)
 {
-	if (!key)
-		return NO_SLOT;
-	struct slot slot = find_slot(key);
-
-	return slot.entry ? slot.set * REMORA_FLOW_WAYS + slot.way : NO_SLOT;
+	return key ? find_slot(key).number : NO_SLOT;
 }
 
 static __always_inline struct remora_flow *find_flow(const struct remora_flow_key *key)
 {
-	__u32 number = find_number(key);
-
-	return entry_at(number / REMORA_FLOW_WAYS, number);
+	return entry_at(find_number(key));
 }
 
 /* The entry but for its key. */
@@ -162,40 +164,61 @@ static __always_inline void write_flow(struct remora_flow *entry, const struct r
 	__builtin_memcpy(&entry->generation, &flow->generation, sizeof(*flow) - sizeof(flow->key));
 }
 
+_Static_assert(offsetof(struct remora_flow, flags) % 4 == 0 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "flags are the low byte of an aligned word");
+
+/* Sets flags, and returns those that were set. Both directions' packets do it, on processors of their own. */
+static __always_inline __u8 add_flags(struct remora_flow *flow, __u8 flags)
+{
+	return __sync_fetch_and_or((half_word *)&flow->flags, (__u32)flags);
+}
+
 static __always_inline __u32 live_in(const struct remora_flow_tags *tags)
 {
 	return (tags->ways >> 7 & EACH) * EACH >> 56;
 }
 
 /* One flow less of those that its home had no room for. */
-static __always_inline void unspill(__u32 set, const struct remora_flow_key *key)
+static __always_inline void unspill(__u32 number, const struct remora_flow_key *key)
 {
 	struct place place = place_of(key);
 	struct remora_flow_tags *home = tags_of(place.home);
 
-	if (home && set != place.home)
+	if (home && number / REMORA_FLOW_WAYS != place.home)
 		__sync_fetch_and_add(&home->spilled, -1);
 }
 
-/* From one tag to another, if it is that. */
-static __always_inline bool swap_tag(struct remora_flow_tags *tags, __u32 way, __u8 from, __u8 to)
+/* Of the slot's tag, in its set's: by how many bits. */
+static __always_inline __u32 shift_of(__u32 number)
 {
-	__u32 shift = way % REMORA_FLOW_WAYS * 8;
+	return number % REMORA_FLOW_WAYS * 8;
+}
+
+/* Nobody but a purge takes such a slot away: its entry may be written to. */
+static __always_inline bool is_live(const struct slot *slot)
+{
+	return slot->tags && slot->tags->ways >> shift_of(slot->number) & REMORA_FLOW_LIVE;
+}
+
+/* From one tag to another, if it is that. */
+static __always_inline bool swap_tag(const struct slot *slot, __u8 from, __u8 to)
+{
+	__u64 change = (__u64)(from ^ to) << shift_of(slot->number);
 
 	for (int i = 0; i < SWAP_TRIES; i++) {
-		__u64 before = tags->ways, after = before ^ (__u64)(from ^ to) << shift;
-		if ((__u8)(before >> shift) != from)
+		__u64 before = slot->tags->ways;
+		if ((__u8)(before >> shift_of(slot->number)) != from)
 			return false;
-		if (__sync_val_compare_and_swap(&tags->ways, before, after) == before)
+		if (__sync_val_compare_and_swap(&slot->tags->ways, before, before ^ change) == before)
 			return true;
 	}
 	return false;
 }
 
 /* Of a busy slot. A full barrier, as the result is asked for: who sees the tag sees the entry. */
-static __always_inline void give_tag(struct remora_flow_tags *tags, __u32 way, __u8 tag)
+static __always_inline void give_tag(const struct slot *slot, __u8 tag)
 {
-	__u64 before = __sync_fetch_and_xor(&tags->ways, (__u64)(tag ^ BUSY) << way % REMORA_FLOW_WAYS * 8);
+	__u64 before = __sync_fetch_and_xor(&slot->tags->ways, (__u64)(tag ^ BUSY) << shift_of(slot->number));
 
 	barrier_var(before);
 }
@@ -203,22 +226,22 @@ static __always_inline void give_tag(struct remora_flow_tags *tags, __u32 way, _
 /* A slot of this set that is free, or else whose connection is over, taken: it is busy. */
 static __always_inline struct slot take_slot(__u32 set)
 {
-	struct remora_flow_tags *tags = tags_of(set);
-	struct slot slot = {.set = set};
+	struct slot slot = {.tags = tags_of(set)};
 
-	if (!tags)
+	if (!slot.tags)
 		return slot;
 	for (int i = 0; i < SWAP_TRIES; i++) {
-		__u64 before = tags->ways, free = zeroes(before), over = ~before & EACH_LIVE;
+		__u64 before = slot.tags->ways, free = zeroes(before), over = ~before & EACH_LIVE;
 		if (!over)
 			return slot;
-		slot.way = lowest(free ? free : over);
-		__u64 after = (before & ~(0xffULL << slot.way * 8)) | (__u64)BUSY << slot.way * 8;
-		if (__sync_val_compare_and_swap(&tags->ways, before, after) != before)
+		__u32 way = lowest(free ? free : over);
+		__u64 own = 0xffULL << shift_of(way), after = (before & ~own) | (BUSY * EACH & own);
+		if (__sync_val_compare_and_swap(&slot.tags->ways, before, after) != before)
 			continue;
-		slot.entry = entry_at(set, slot.way);
+		slot.number = set * REMORA_FLOW_WAYS + way;
+		slot.entry = entry_at(slot.number);
 		if (slot.entry && !free)
-			unspill(set, &slot.entry->key);
+			unspill(slot.number, &slot.entry->key);
 		return slot;
 	}
 	return slot;
@@ -249,38 +272,51 @@ __noinline bool add_flow(const struct remora_flow *flow)
 
 	if (!slot.entry)
 		slot = spill(&place);
-	struct remora_flow_tags *tags = tags_of(slot.set);
-	if (!slot.entry || !tags)
+	if (!slot.entry || !slot.tags)
 		return false;
 	*slot.entry = *flow;
-	give_tag(tags, slot.way, place.tag);
+	give_tag(&slot, place.tag);
 	return true;
 }
 
-/* The slot of `key` may be taken from now on. */
-static __always_inline void end_slot(__u32 number, const struct remora_flow_key *key)
+/* The slot may be taken from now on, if its connection was not opened again meanwhile. */
+static __always_inline void end_slot(const struct slot *slot, const struct remora_flow_key *key)
 {
-	struct remora_flow_tags *tags = tags_of(number / REMORA_FLOW_WAYS);
+	__u8 live = place_of(key).tag, over = live ^ REMORA_FLOW_LIVE;
+
+	if (slot->tags && swap_tag(slot, live, over) && !(slot->entry->flags & REMORA_FLOW_ENDING))
+		swap_tag(slot, over, live);
+}
+
+/* Makes the key's own slot busy. Returns its tag, and 0 where the slot is another's by now. */
+static __always_inline __u8 hold(const struct slot *slot, const struct remora_flow_key *key)
+{
 	__u8 tag = place_of(key).tag;
 
-	if (tags)
-		swap_tag(tags, number, tag, tag ^ REMORA_FLOW_LIVE);
+	if (!slot->entry || !slot->tags)
+		return 0;
+	if (!swap_tag(slot, tag, BUSY)) {
+		tag ^= REMORA_FLOW_LIVE;
+		if (!swap_tag(slot, tag, BUSY))
+			return 0;
+	}
+	if (same_key(&slot->entry->key, key))
+		return tag;
+	give_tag(slot, tag);
+	return 0;
 }
 
 /* Writes over the key's entry, though its connection may be over, or makes one. False where there is no room. */
 static __always_inline bool put_flow(__u32 number, const struct remora_flow *flow)
 {
-	struct remora_flow_tags *tags = tags_of(number / REMORA_FLOW_WAYS);
-	struct remora_flow *entry = entry_at(number / REMORA_FLOW_WAYS, number);
-	__u8 tag = place_of(&flow->key).tag;
+	struct slot slot = slot_at(number);
+	__u8 tag = hold(&slot, &flow->key);
 
-	if (!tags || !entry)
+	if (!tag)
 		return add_flow(flow);
-	swap_tag(tags, number, tag ^ REMORA_FLOW_LIVE, tag);
-	if ((__u8)(tags->ways >> number % REMORA_FLOW_WAYS * 8) != tag || !same_key(&entry->key, &flow->key))
-		return add_flow(flow);
-	settle(entry);
-	write_flow(entry, flow);
+	settle(slot.entry);
+	write_flow(slot.entry, flow);
+	give_tag(&slot, tag | REMORA_FLOW_LIVE);
 	return true;
 }
 
@@ -290,24 +326,14 @@ __noinline int remove_flow(const struct remora_flow_key *key)
 	if (!key)
 		return 0;
 	struct slot slot = find_slot(key);
-	struct remora_flow_tags *tags = tags_of(slot.set);
-	__u8 tag = place_of(key).tag;
 
-	if (!slot.entry || !tags)
+	if (!hold(&slot, key))
 		return 0;
-	if (!swap_tag(tags, slot.way, tag, BUSY)) {
-		tag ^= REMORA_FLOW_LIVE;
-		if (!swap_tag(tags, slot.way, tag, BUSY))
-			return 0;
-	}
-	bool own = same_key(&slot.entry->key, key);
-	if (own) {
-		settle(slot.entry);
-		unspill(slot.set, key);
-		slot.entry->key = (struct remora_flow_key){};
-	}
-	give_tag(tags, slot.way, own ? 0 : tag);
-	return own;
+	settle(slot.entry);
+	unspill(slot.number, key);
+	slot.entry->key = (struct remora_flow_key){};
+	give_tag(&slot, 0);
+	return 1;
 }
 
 #endif

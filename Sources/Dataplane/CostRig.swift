@@ -31,10 +31,13 @@ final class CostRig {
         return times
     }
 
-    /// These flows and no others.
+    /// These flows and no others, each of them answered.
     func open(flows: Int) throws(BPFError) {
         try plane.maps.flows.remove(plane.maps.flows.all.map(\.key))
-        for flow in 0..<flows { _ = try program.testRun(packet(flow, opening: true)) }
+        for flow in 0..<flows {
+            let arrived = try program.testRun(packet(flow, opening: true)).packet
+            _ = try program.testRun(answer(to: arrived))
+        }
         opened = flows
     }
 
@@ -106,5 +109,14 @@ final class CostRig {
         bytes[46] = 0x50
         bytes[47] = opening ? 0x02 : 0x10
         return bytes
+    }
+
+    /// A SYN's, from the backend that got it: addresses and ports change places.
+    private func answer(to syn: [UInt8]) -> [UInt8] {
+        var answer = syn
+        answer[26..<34] = syn[30..<34] + syn[26..<30]
+        answer[34..<38] = syn[36..<38] + syn[34..<36]
+        answer[47] = 0x12
+        return answer
     }
 }

@@ -51,7 +51,7 @@ extension Dataplane {
         try during(operation) { () throws(BPFError) in
             try publish(plan, owner: spec.id)
             if difference.backendsMoved { try maps.moveGenerations(plan.services.compactMap { serviceSlots[$0] }) }
-            try purge(difference.released(in: spec.id.network))
+            try purge(released: difference.released(in: spec.id.network), by: spec.id)
         }
         proxies[spec.id]?.spec = spec
         return difference.writes > 0 || loaded.spec.map { $0 != spec } ?? false ? .updated : .unchanged
@@ -120,17 +120,28 @@ extension Dataplane {
         try neighbours.retain(Set(but.map { Array($0.neighbours.keys) } ?? []), owner: name)
     }
 
-    /// Frontends first, so that no packet meets an empty slot; pins last. Its flows die with their generation.
+    /// Frontends first, so that no packet meets an empty slot; then pins, and the flows of what nobody carries now.
     public func remove(_ id: ProxyID) throws(DataplaneError) {
         guard let loaded = proxies[id] else { return }
         try during("unload proxy \(id)") { () throws(BPFError) in
             let backends = try loaded.proxy.layout()
             try withdraw(all: nil, owner: id)
             try loaded.proxy.directory.remove()
-            try purge(Set(backends.filter(\.isCarried).map { $0.instance(network: id.network) }))
+            try purge(
+                released: Set(backends.filter(\.isCarried).map { $0.instance(network: id.network) }), by: id)
         }
         proxies[id] = nil
         retireSlots(of: loaded, keeping: [], owner: id)
+    }
+
+    /// Services move from one proxy to another with their connections.
+    private func purge(released instances: Set<InstanceID>, by id: ProxyID) throws(BPFError) {
+        guard !instances.isEmpty else { return }
+        var gone = instances
+        for (other, loaded) in proxies where other != id && other.network == id.network {
+            gone.subtract(loaded.spec?.carried ?? [])
+        }
+        try purge(gone)
     }
 
     private func retireSlots(of loaded: Loaded?, keeping: Set<UInt32>, owner: ProxyID) {

@@ -74,10 +74,9 @@ public struct FlowSweep {
         var walk = walk
         let more = walk.next(limit: limit) { flow, isLive in
             if isLive { pass.entries += 1 }
-            if let most, flow.age(at: jiffies) > most[flow] {
-                over.append(remora_stale_flow(key: flow.key, seen: flow.seen, looked: jiffies))
-            }
-            note(flow)  // one that is over may be kept yet: a packet may have come since
+            guard let most, flow.age(at: jiffies) > most[flow] else { return note(flow) }
+            over.append(remora_stale_flow(key: flow.key, seen: flow.seen, looked: jiffies))
+            noteOpen(flow)  // it may be kept yet: a packet may have come since
         }
         self.walk = walk
         pass.aged += try maps.flows.forget(over)
@@ -90,10 +89,12 @@ public struct FlowSweep {
     }
 
     private mutating func note(_ flow: remora_flow) {
-        guard flow.isForward else { return }
-        if !flow.has(REMORA_FLOW_ESTABLISHED) { halfOpen[flow.port, default: 0] += 1 }
-        guard flow.isOpen else { return }
-        pass.open[flow.instance, default: 0] += 1
+        if flow.isForward, !flow.has(REMORA_FLOW_ESTABLISHED) { halfOpen[flow.port, default: 0] += 1 }
+        noteOpen(flow)
+    }
+
+    private mutating func noteOpen(_ flow: remora_flow) {
+        if flow.isForward, flow.isOpen { pass.open[flow.instance, default: 0] += 1 }
     }
 
     /// The programs count up and down as packets pass; this is what is really there.

@@ -108,8 +108,9 @@ final class FlowTable {
                     tags >>= UInt64(8 * free)
                     slot += free
                     let flow = table.entries[slot]
-                    if flow.key.protocol != 0 {  // whole
-                        visit(flow, tags & UInt64(REMORA_FLOW_LIVE) != 0)
+                    let tag = tags & 0xff
+                    if tag != UInt64(REMORA_FLOW_LIVE), flow.key.protocol != 0 {  // nobody was writing there
+                        visit(flow, tag & UInt64(REMORA_FLOW_LIVE) != 0)
                         left -= 1
                     }
                     tags >>= 8

@@ -22,6 +22,12 @@ public struct ProxySpec: Hashable, Sendable, Codable {
         self.id = id
         self.services = services
     }
+
+    /// Those that connections may go on with.
+    public var carried: Set<InstanceID> {
+        let backends = services.lazy.flatMap(\.backends).filter { $0.state != .guarded }
+        return Set(backends.map { InstanceID(network: id.network, address: .v4($0.address), port: $0.port) })
+    }
 }
 
 public struct ServiceSpec: Hashable, Sendable, Codable {

@@ -348,14 +348,34 @@ struct FlowTests {
         #expect(stray.reasons == ["no-flow": 1])
     }
 
-    @Test("half-open flows of one port are bounded, and an answered handshake makes room")
-    func halfOpen() throws {
-        let rig = try Rig(halfOpen: 2)
+    @Test("an answer that came in by its guest's port is not counted again on its way to another guest")
+    func answerOnItsWay() throws {
+        let rig = try Rig()
         try rig.plane.apply(Rig.web([Rig.vm1]))
-        #expect(try rig.run(Packet(from: client, 1, to: Rig.vip, 80)).reasons == ["opened": 1])
-        #expect(try rig.run(Packet(from: client, 2, to: Rig.vip, 80)).reasons == ["opened": 1])
-        #expect(try rig.run(Packet(from: client, 3, to: Rig.vip, 80)).reasons == ["half-open-quota": 1])
-        _ = try rig.run(Packet(from: client, 1, to: Rig.vip, 80, flags: Packet.ack))
-        #expect(try rig.run(Packet(from: client, 3, to: Rig.vip, 80)).reasons == ["opened": 1])
+        _ = try rig.run(Packet(from: client, 5000, to: "10.0.0.1", 8080))
+        let answer = Packet(from: "10.0.0.1", 8080, to: client, 5000, flags: 0x12)
+        #expect(try rig.run(answer).reasons == ["forwarded": 1])
+        #expect(try rig.run(answer, egress: true).reasons == ["checked": 1])
+        #expect(try rig.plane.connections(limit: 1).map(\.answered) == [1])
+    }
+
+    @Test("answers follow a client whose port was made anew, and requests get the guest's MAC where it is needed now")
+    func portMadeAnew() throws {
+        let rig = try Rig(forwarding: .switch)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        let anew = PortAttachment(
+            name: rig.port, ifindex: 4711, role: .vm, mode: .enforce, forwarding: .redirect, answerARP: true)
+        try rig.plane.prepare(anew)
+        let middle = Packet(from: client, 5000, to: Rig.vip, 80, flags: Packet.ack)
+        #expect(try rig.run(middle).reasons == ["forwarded": 1])
+        #expect(try rig.run(Packet(from: "10.0.0.1", 8080, to: client, 5000, flags: 0x12)).verdict == redirected)
+        #expect(try #require(rig.plane.maps.flows.all.first { !$0.isForward }).ifindex == 4711)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        for _ in 0..<2 {
+            let sent = try rig.run(middle)
+            #expect(sent.verdict == redirected)
+            #expect(sent.packet?.destinationMAC == Rig.vm1.mac)
+        }
     }
 }

@@ -118,6 +118,39 @@ struct ProxyTests {
         #expect(try rig.run(data).reasons == ["no-proxy": 1])
     }
 
+    @Test("a service that moves to another proxy keeps its connections, and the one that stays its own")
+    func moves() throws {
+        let rig = try Rig()
+        let web = Rig.web([Rig.vm1]).services[0]
+        var database = Rig.vm1
+        database.port = 8081
+        let shop = Rig.web([database], name: "shop", vip: "10.255.0.8").services[0]
+        let both = ProxyID(network: NetworkID(0), name: "10.0.0.1")
+        let wider = ProxyID(network: NetworkID(0), name: "10.0.0.1+10.0.0.2")
+        try rig.plane.apply(ProxySpec(id: both, services: [shop, web]))
+        let ends = [(Rig.vip, UInt16(80)), ("10.255.0.8", 80), ("10.0.0.1", 8080)]
+        for (source, end) in zip(UInt16(5000)..., ends) {
+            #expect(try rig.run(Packet(from: client, source, to: end.0, end.1)).reasons == ["opened": 1])
+        }
+        func goOn() throws {
+            for (source, end) in zip(UInt16(5000)..., ends) {
+                let middle = try rig.run(Packet(from: client, source, to: end.0, end.1, flags: Packet.ack))
+                #expect(middle.reasons == ["forwarded": 1])
+                #expect(middle.packet?.destination == Rig.vm1.address)
+            }
+        }
+        // per VM, as the fleet does it when web gains a second one: the new proxy first
+        let wide = Rig.web([Rig.vm1, Rig.vm2]).services[0]
+        try rig.plane.apply(ProxySpec(id: wider, services: [wide]))
+        try rig.plane.apply(ProxySpec(id: both, services: [shop]))
+        try goOn()
+        try rig.plane.apply(ProxySpec(id: both, services: [shop, web]))
+        try rig.plane.remove(wider)
+        try goOn()
+        try rig.plane.remove(both)
+        #expect(rig.flowCount == 0)
+    }
+
     @Test("a rule for one port and the longest prefix decide")
     func precedence() throws {
         let rig = try Rig()

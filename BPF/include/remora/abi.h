@@ -7,7 +7,7 @@
 #include <linux/types.h>
 
 /* Raise with every change of a struct below: pinned maps of another version are not adopted. */
-#define REMORA_ABI_VERSION 3
+#define REMORA_ABI_VERSION 4
 
 #define REMORA_MAX_SERVICES 16384	     /* slots of proxies, generations and service_counters */
 #define REMORA_CARRY_OUT REMORA_MAX_SERVICES /* slot of proxies behind the services': what carries a decision out */
@@ -52,7 +52,6 @@
 	X(DROP_PORT_CLASH, "port-clash", "no free source port towards the backend")                    \
 	X(DROP_FRAGMENT, "fragment-denied", "TCP fragment to a mesh address: it would pass by policy") \
 	X(DROP_HAIRPIN, "hairpin", "the only backend is the sender itself")                            \
-	X(DROP_REWRITE, "rewrite-failed", "the packet could not be written to")                        \
 	X(DROP_KERNEL, "redirect-lost", "handed on straight to a port, and dropped by the kernel on its way there")
 
 #define REMORA_REASON_CODE(code, name, text) REMORA_##code,
@@ -86,12 +85,12 @@ _Static_assert(sizeof(struct remora_flow_key) == 16, "shared with Swift and with
 enum remora_direction { REMORA_FORWARD, REMORA_REVERSE };
 
 enum remora_flow_flag {
-	REMORA_FLOW_ESTABLISHED = 1, /* the client answered the server's SYN */
-	REMORA_FLOW_FIN = 2,	     /* this direction sent its FIN */
-	REMORA_FLOW_RESET = 4,	     /* either direction sent a reset */
-	REMORA_FLOW_SET_MAC = 8,     /* write mac: the frame was sent to the VIP's own */
-	REMORA_FLOW_ACKED = 16,	     /* this direction acknowledged the other one's FIN */
-	REMORA_FLOW_PICKED_UP = 32,  /* older than its proxy: no SYN was seen */
+	REMORA_FLOW_ESTABLISHED =
+	    1,			 /* of a request's: it was answered, and the client spoke after that; or it was reset */
+	REMORA_FLOW_FIN = 2,	 /* this direction sent its FIN */
+	REMORA_FLOW_RESET = 4,	 /* either direction sent a reset */
+	REMORA_FLOW_SET_MAC = 8, /* write mac: the frame was sent to the VIP's own */
+	REMORA_FLOW_ACKED = 16,	 /* this direction acknowledged the other one's FIN */
 	REMORA_FLOW_REWRITE = 64,    /* addresses or ports change */
 	REMORA_FLOW_OTHER_FIN = 128, /* the other direction sent its FIN */
 };
@@ -208,7 +207,7 @@ struct remora_registry_key {
 /* Value of port_states, by slot. */
 struct remora_port {
 	__u32 ifindex;
-	__s32 half_open; /* flows opened from here whose handshake is not done */
+	__s32 half_open; /* flows from here that are not ESTABLISHED */
 	__u32 half_open_quota;
 	__u32 forwarding; /* how packets reach this port: enum remora_forwarding */
 };
@@ -275,9 +274,7 @@ _Static_assert(sizeof(struct remora_backend) == 24, "shared with Swift and with 
 
 /* The packet's own entry in flows, as the port program found it. */
 struct remora_known {
-	__u32 set;
-	__u8 way;
-	__u8 exists;
+	__u32 number; /* its slot's; past the last one: there is no entry */
 	__u8 forward; /* is of this direction, and not another connection's answers */
 	__u8 ended;
 	__be32 address; /* as in the entry, and those that follow */
@@ -293,12 +290,11 @@ struct remora_decision {
 	struct remora_flow_key key;
 	struct remora_frontend frontend;
 	struct remora_known known;
-	__u32 generation; /* of the node, before anything was decided */
-	__u32 hook;	  /* port slot * 2 + egress */
-	__u16 l3_offset;  /* of the IP header */
-	__u8 opens;	  /* a SYN */
-	__u8 to_vip_mac;  /* the frame was sent to the VIP's own address */
-	__u8 pad[3];
+	__u32 generation;   /* of the node, before anything was decided */
+	__u32 hook;	    /* port slot * 2 + egress */
+	__u16 l3_offset;    /* of the IP header */
+	__u8 opens;	    /* a SYN */
+	__u8 to_vip_mac;    /* the frame was sent to the VIP's own address */
 	__u32 reason;	    /* the answer: OPENED, FORWARDED (the known flow goes on), PASS_NOT_OURS, or a drop */
 	__be16 source_port; /* towards the backend, if nothing else holds it */
 	__u16 backend_index;
