@@ -40,6 +40,7 @@ toolchain:
 .build/bpf/%.bpf.o: BPF/%.bpf.c $(BPF_HEADERS) | toolchain
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_FLAGS) -c $< -o $@
+	@touch Sources/CBPFObjects/objects.c # SwiftPM does not see what it embeds
 
 bpf: $(BPF_OBJECTS) ## compile the BPF programs
 

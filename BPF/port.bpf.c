@@ -46,7 +46,7 @@ static __always_inline void track(struct __sk_buff *skb, struct packet *packet, 
 
 	flow->seen = (__u32)bpf_jiffies64();
 	count_flow(skb, flow);
-	if (flow->direction == REMORA_FORWARD && !(flow->flags & REMORA_FLOW_ESTABLISHED))
+	if (!(flow->flags & REMORA_FLOW_ESTABLISHED))
 		note_handshake(flow);
 	__u8 ends = endings(tcp);
 	if (!ends)
@@ -261,8 +261,9 @@ int port_egress(struct __sk_buff *skb)
 		return pass(skb, hook, REMORA_PASS_CHECKED);
 	struct slot slot = find_slot(&packet.key);
 	if (slot.entry && !opens(packet.tcp)) {
-		/* an answer came in by its guest's port; had it been translated there, no entry would have this key */
-		if (slot.entry->direction == REMORA_REVERSE && !(slot.entry->flags & REMORA_FLOW_REWRITE))
+		/* an answer that was counted as it came in; had it been translated, no entry would have this key */
+		if (slot.entry->direction == REMORA_REVERSE && slot.entry->packets &&
+		    !(slot.entry->flags & REMORA_FLOW_REWRITE))
 			return pass(skb, hook, REMORA_PASS_CHECKED);
 		if (is_current(&slot))
 			return established(skb, &packet, &slot, hook);

@@ -39,7 +39,8 @@ static __always_inline void set_source_port(struct opening *opening, __be16 port
 	flow->full_delta = fold(flow->address_delta + delta16(key->source_port, port) +
 				delta16(key->destination_port, flow->destination_port));
 	opening->answer.full_delta = (__u16)~flow->full_delta;
-	opening->answer.flags = flow->flags & REMORA_FLOW_REWRITE;
+	opening->answer.flags =
+	    (flow->flags & REMORA_FLOW_REWRITE) | REMORA_FLOW_ESTABLISHED * nonzero(opening->decision->opens);
 	opening->answer.key.destination_port = port;
 }
 
@@ -160,14 +161,25 @@ static __always_inline enum remora_reason write_flows(struct __sk_buff *skb, str
 	return REMORA_DROP_FLOWS_FULL;
 }
 
+/* The packet's own entry, if it has one: a flow of a source port that is used again. */
+static __always_inline void retire(const struct opening *opening)
+{
+	struct remora_flow *old = entry_at(opening->decision->known.number);
+
+	if (old && old->direction == REMORA_FORWARD && same_key(&old->key, &opening->flow.key))
+		establish(old);
+}
+
 /* OPENED, or the reason of a drop. Where there is no room, FORWARDED for a connection in its middle that needs none: it
- * is decided packet by packet until there is. */
+ * is decided packet by packet until there is. At egress it has found none at ingress, or came in where none is needed.
+ */
 static __always_inline enum remora_reason open_flow(struct __sk_buff *skb, struct opening *opening)
 {
 	struct remora_flow *flow = &opening->flow;
 	bool needs = opening->decision->opens || flow->flags & REMORA_FLOW_REWRITE;
 
-	if (!enter_half_open(flow))
+	retire(opening);
+	if ((at_egress(opening) && !needs) || !enter_half_open(flow))
 		return needs ? REMORA_DROP_HALF_OPEN : REMORA_FORWARDED;
 	enum remora_reason reason = write_flows(skb, opening);
 	if (reason == REMORA_OPENED)
@@ -205,12 +217,15 @@ static __always_inline enum remora_reason renew(struct __sk_buff *skb, struct op
 	known->ifindex = flow->ifindex;
 	known->forwarding = flow->forwarding;
 	__builtin_memcpy(known->mac, flow->mac, ETH_ALEN);
+	clear_flags(known, REMORA_FLOW_SET_MAC & ~flow->flags);
 	add_flags(known, flow->flags & REMORA_FLOW_SET_MAC);
 	known->backend = flow->backend;
 	known->generation = flow->generation;
 	known->seen = flow->seen;
 	count_flow(skb, known);
 	renew_answer(opening);
+	if (!opening->decision->opens && !(known->flags & REMORA_FLOW_ESTABLISHED))
+		note_handshake(known);
 	__u8 ends = endings(opening->packet.tcp);
 	if (ends)
 		note_end(known, ends, behind_fin(&opening->packet));

@@ -23,7 +23,16 @@ static __always_inline __u16 behind_fin(const struct packet *packet)
 	return bpf_ntohl(tcp->seq) + payload + 1;
 }
 
-/* Returns how many entries know of it now. Global, see settle. */
+/* Its slot may be taken. */
+static __always_inline void let_go(const struct remora_flow_key *key)
+{
+	struct slot slot = slot_at(find_number(key));
+
+	end_slot(&slot, key);
+}
+
+/* Returns how many entries know of it now. One that was half-open until this reset keeps no slot: it would count for
+ * nothing, and stay. Global, see settle. */
 __noinline int note_end(struct remora_flow *flow, __u8 ends, __u16 behind)
 {
 	if (!flow)
@@ -31,14 +40,17 @@ __noinline int note_end(struct remora_flow *flow, __u8 ends, __u16 behind)
 	struct remora_flow *other = pair_of(flow), *request = flow->direction == REMORA_FORWARD ? flow : other;
 
 	add_flags(flow, ends);
-	if (ends & REMORA_FLOW_RESET && request)
-		establish(request);
-	if (!other)
-		return 1;
-	if (ends & REMORA_FLOW_FIN)
+	if (other && ends & REMORA_FLOW_FIN)
 		other->fin_acknowledged = behind;
-	add_flags(other, ends & REMORA_FLOW_RESET ? REMORA_FLOW_RESET : REMORA_FLOW_OTHER_FIN);
-	return 2;
+	if (other)
+		add_flags(other, ends & REMORA_FLOW_RESET ? REMORA_FLOW_RESET : REMORA_FLOW_OTHER_FIN);
+	if (ends & REMORA_FLOW_RESET && request && establish(request)) {
+		struct remora_flow_key other_key = other_direction(flow);
+
+		let_go(&flow->key);
+		let_go(&other_key);
+	}
+	return other ? 2 : 1;
 }
 
 /* Notes what the packet acknowledges. Whether it may be the connection's last: both sides sent their FINs, and this

@@ -2,6 +2,7 @@
 #ifndef REMORA_FORGET_H
 #define REMORA_FORGET_H
 
+#include "handshake.h"
 #include "pair.h"
 
 /* Ageing: the agent says which flows are over; those go that no packet has touched since. A connection's two directions
@@ -20,6 +21,8 @@ __noinline int forget_one(struct __sk_buff *skb, __u32 index)
 	struct remora_flow_key other_key = other_direction(flow);
 	if (other && (flow->direction == REMORA_REVERSE || (__s32)(other->seen - stale.looked) >= 0))
 		return 0;
+	if (flow->direction == REMORA_FORWARD)
+		establish(flow);
 	remove_flow(&stale.key);
 	if (other)
 		remove_flow(&other_key);
@@ -33,6 +36,9 @@ __noinline int purge_one(struct __sk_buff *skb, __u32 index)
 
 	if (bpf_skb_load_bytes(skb, index * sizeof(key), &key, sizeof(key)))
 		return 0;
+	struct remora_flow *flow = find_flow(&key);
+	if (flow && flow->direction == REMORA_FORWARD)
+		establish(flow);
 	return remove_flow(&key);
 }
 

@@ -1,5 +1,6 @@
-/* Flows that are not ESTABLISHED are half-open: they are bounded for each port, and soon forgotten. A client alone
- * cannot make a flow that stays: its backend has to answer. */
+/* A flow is half-open until its backend has answered and the client has spoken after that; one that is older than its
+ * proxy until the answer; either until a reset. Half-open flows are bounded for each port, and soon forgotten: a client
+ * alone makes no flow that stays. */
 #ifndef REMORA_HANDSHAKE_H
 #define REMORA_HANDSHAKE_H
 
@@ -33,22 +34,27 @@ static __always_inline void leave_half_open(const struct remora_flow *flow)
 		__sync_fetch_and_add(&port->half_open, -1);
 }
 
-/* A request's entry, at whatever says that it need not be waited for any more. */
-static __always_inline void establish(struct remora_flow *flow)
+/* A request's entry, at whatever says that it need not be waited for any more. False: it was said before. */
+static __always_inline bool establish(struct remora_flow *flow)
 {
-	if (!(add_flags(flow, REMORA_FLOW_ESTABLISHED) & REMORA_FLOW_ESTABLISHED))
-		leave_half_open(flow);
+	if (add_flags(flow, REMORA_FLOW_ESTABLISHED) & REMORA_FLOW_ESTABLISHED)
+		return false;
+	leave_half_open(flow);
+	return true;
 }
 
-/* At another packet of the client's: whether it was answered. Global, see settle. */
+/* At a packet of either direction whose entry is not ESTABLISHED: whether the flow is now. Global, see settle. */
 __noinline bool note_handshake(struct remora_flow *flow)
 {
-	const struct remora_flow *answers = flow ? pair_of(flow) : NULL;
+	struct remora_flow *other = flow ? pair_of(flow) : NULL;
 
-	if (!answers || !answers->packets)
+	if (!other)
 		return false;
-	establish(flow);
-	return true;
+	if (flow->direction == REMORA_REVERSE) {
+		add_flags(flow, REMORA_FLOW_ESTABLISHED);
+		return establish(other);
+	}
+	return other->packets && establish(flow);
 }
 
 #endif

@@ -173,6 +173,11 @@ static __always_inline __u8 add_flags(struct remora_flow *flow, __u8 flags)
 	return __sync_fetch_and_or((half_word *)&flow->flags, (__u32)flags);
 }
 
+static __always_inline void clear_flags(struct remora_flow *flow, __u8 flags)
+{
+	__sync_fetch_and_and((half_word *)&flow->flags, ~(__u32)flags);
+}
+
 static __always_inline __u32 live_in(const struct remora_flow_tags *tags)
 {
 	return (tags->ways >> 7 & EACH) * EACH >> 56;
@@ -194,10 +199,10 @@ static __always_inline __u32 shift_of(__u32 number)
 	return number % REMORA_FLOW_WAYS * 8;
 }
 
-/* Nobody but a purge takes such a slot away: its entry may be written to. */
+/* No new flow takes such a slot: its entry may be written to. */
 static __always_inline bool is_live(const struct slot *slot)
 {
-	return slot->tags && slot->tags->ways >> shift_of(slot->number) & REMORA_FLOW_LIVE;
+	return slot->tags && (__u8)(slot->tags->ways >> shift_of(slot->number)) > BUSY;
 }
 
 /* From one tag to another, if it is that. */
@@ -284,7 +289,9 @@ static __always_inline void end_slot(const struct slot *slot, const struct remor
 {
 	__u8 live = place_of(key).tag, over = live ^ REMORA_FLOW_LIVE;
 
-	if (slot->tags && swap_tag(slot, live, over) && !(slot->entry->flags & REMORA_FLOW_ENDING))
+	if (!slot->entry || !slot->tags)
+		return;
+	if (swap_tag(slot, live, over) && !(slot->entry->flags & REMORA_FLOW_ENDING))
 		swap_tag(slot, over, live);
 }
 

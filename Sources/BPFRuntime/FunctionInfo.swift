@@ -9,11 +9,12 @@ struct FunctionInfo: Sendable {
     let recordSize: UInt32
     let count: UInt32
 
-    private init(_ options: bpf_prog_load_opts) {
-        let bytes = Int(options.func_info_cnt) * Int(options.func_info_rec_size)
-        records = Array(UnsafeRawBufferPointer(start: options.func_info, count: options.func_info == nil ? 0 : bytes))
-        recordSize = options.func_info_rec_size
-        count = options.func_info_cnt
+    /// The library's struct may be shorter than the header's: no more of it is read than these.
+    private init(_ options: UnsafePointer<bpf_prog_load_opts>) {
+        recordSize = options.pointee.func_info_rec_size
+        count = options.pointee.func_info_cnt
+        let start = options.pointee.func_info
+        records = Array(UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : Int(count * recordSize)))
     }
 
     /// By the program's address, between its load and `take`.
@@ -26,7 +27,7 @@ struct FunctionInfo: Sendable {
         options.sz = MemoryLayout<libbpf_prog_handler_opts>.size
         options.prog_prepare_load_fn = { program, options, _ in
             guard let program, let options else { return 0 }
-            let info = FunctionInfo(options.pointee)
+            let info = FunctionInfo(options)
             heard.withLock { $0[UInt(bitPattern: program)] = info }
             return 0
         }

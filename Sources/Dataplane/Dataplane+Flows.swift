@@ -23,13 +23,15 @@ extension Dataplane {
     }
 
     @discardableResult
-    func purge(_ instances: Set<InstanceID>) throws(BPFError) -> Int {
+    func purge(_ instances: Set<InstanceID>, sparing isSpared: (remora_flow) -> Bool = { _ in false })
+        throws(BPFError) -> Int
+    {
         guard !instances.isEmpty else { return 0 }
         var doomed: [remora_flow_key] = []
         var open = 0
         var walk = FlowTable.Walk(maps.flows)
         _ = walk.next(limit: .max) { flow, _ in
-            guard instances.contains(flow.instance) else { return }
+            guard instances.contains(flow.instance), !isSpared(flow) else { return }
             if flow.isForward, flow.isOpen { open += 1 }
             doomed.append(flow.key)
         }

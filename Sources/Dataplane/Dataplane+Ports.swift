@@ -76,9 +76,12 @@ extension Dataplane {
         guard port.vlans.count <= Int(REMORA_MAX_VLANS) else {
             throw DataplaneError(.tooMany, operation, "\(port.vlans.count) VLANs, and a port maps \(REMORA_MAX_VLANS)")
         }
-        if let known = attachments[port.name], known.settings.ifindex != port.ifindex { forget(port.name) }
         // news of a device may be older than its end, and loading programs takes tens of milliseconds
-        guard Link.isThere(port.name.description, ifindex: port.ifindex) else { throw .gone(operation) }
+        guard Link.isThere(port.name.description, ifindex: port.ifindex) else {
+            if attachments[port.name] == nil { try? portDirectory(port.name).remove() }
+            throw .gone(operation)
+        }
+        if let known = attachments[port.name], known.settings.ifindex != port.ifindex { forget(port.name) }
         try use(Set(port.vlans.values).union([port.network]))
         let known = attachments[port.name]?.slot
         let slot = if let known { known } else { try takePortSlot(port) }
@@ -91,6 +94,7 @@ extension Dataplane {
             }
         } catch {
             if attachments[port.name] == nil {
+                try? maps.ports.set(slot, remora_port())
                 portSlots.free(slot)
                 // One hook's link was pinned before the device went: nobody else would remove it.
                 if error.isGone { try? portDirectory(port.name).remove() }

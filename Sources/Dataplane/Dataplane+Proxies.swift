@@ -134,14 +134,14 @@ extension Dataplane {
         retireSlots(of: loaded, keeping: [], owner: id)
     }
 
-    /// Services move from one proxy to another with their connections.
+    /// Services move from one proxy to another with their connections: those stay that lead where their service's proxy
+    /// carries them now.
     private func purge(released instances: Set<InstanceID>, by id: ProxyID) throws(BPFError) {
         guard !instances.isEmpty else { return }
-        var gone = instances
-        for (other, loaded) in proxies where other != id && other.network == id.network {
-            gone.subtract(loaded.spec?.carried ?? [])
+        let carried = proxies.filter { $0.key != id }.compactMapValues { $0.spec?.carried.intersection(instances) }
+        try purge(instances) { flow in
+            slotOwner[UInt32(flow.service)].flatMap { carried[$0] }?.contains(flow.instance) ?? false
         }
-        try purge(gone)
     }
 
     private func retireSlots(of loaded: Loaded?, keeping: Set<UInt32>, owner: ProxyID) {

@@ -43,6 +43,7 @@ struct Slots<Holder> {
     mutating func adopt(_ slot: UInt32, for holder: Holder) -> Bool {
         guard slot < limit, self[slot] == nil else { return false }
         if tenures.count <= slot { tenures += Array(repeating: nil, count: Int(slot) + 1 - tenures.count) }
+        freed.removeAll { $0 == slot }
         begin(slot, holder)
         return true
     }

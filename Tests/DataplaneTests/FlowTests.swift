@@ -253,7 +253,10 @@ struct FlowTests {
         func end(_ ports: Range<UInt16>) throws {
             for port in ports {
                 _ = try rig.run(Packet(from: client, port, to: Rig.vip, 80))
-                _ = try rig.run(Packet(from: client, port, to: Rig.vip, 80, flags: Packet.reset))
+                _ = try rig.run(Packet(from: "10.0.0.1", 8080, to: client, port, flags: 0x12))
+                for flags in [Packet.ack, Packet.reset] {
+                    _ = try rig.run(Packet(from: client, port, to: Rig.vip, 80, flags: flags))
+                }
             }
         }
         let start = ContinuousClock.now
@@ -376,6 +379,15 @@ struct FlowTests {
             let sent = try rig.run(middle)
             #expect(sent.verdict == redirected)
             #expect(sent.packet?.destinationMAC == Rig.vm1.mac)
+        }
+        var switched = anew
+        switched.forwarding = .switch
+        try rig.plane.prepare(switched)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        for _ in 0..<2 {
+            let sent = try rig.run(middle)
+            #expect(sent.verdict == nextHop)
+            #expect(sent.packet?.destinationMAC == middle.destinationMAC, "a router's frames are its business")
         }
     }
 }

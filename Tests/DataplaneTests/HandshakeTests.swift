@@ -42,6 +42,7 @@ struct HandshakeTests {
             reset.flags = Packet.reset
             for _ in 0..<2 { #expect(try rig.run(reset).reasons == ["forwarded": 1]) }
         }
+        #expect(rig.liveFlows == 0, "its slots are for the next ones")
         #expect(try halfOpen(rig) == 0)
         _ = try rig.openConnections  // a pass counts for itself
         #expect(try halfOpen(rig) == 0)
@@ -61,6 +62,9 @@ struct HandshakeTests {
             }
         }
         #expect(reasons == ["opened": 4, "forwarded": 36])
+        let beyond = Packet(from: client, 20, to: "10.0.0.1", 8080, flags: 0)
+        #expect(
+            try rig.run(beyond, egress: true).reasons == ["forwarded": 1], "nor on its way to the guest, by a switch")
         #expect(rig.flowCount == 8)
         #expect(try rig.openConnections == 4)
         #expect(try halfOpen(rig) == 4)
@@ -96,5 +100,44 @@ struct HandshakeTests {
         #expect(rig.flowCount == 0)
         #expect(try halfOpen(rig) == 0)
         #expect(try rig.run(syn(9)).reasons == ["opened": 1])
+    }
+
+    @Test("a connection older than its proxy is established with the first answer")
+    func pickedUp() throws {
+        let rig = try Rig(halfOpen: 1)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        for port in UInt16(1)...3 {
+            let middle = Packet(from: client, port, to: "10.0.0.1", 8080, flags: Packet.ack)
+            #expect(try rig.run(middle).reasons == ["opened": 1])
+            #expect(try halfOpen(rig) == 1)
+            _ = try rig.run(answer(port, Packet.ack))
+            #expect(try halfOpen(rig) == 0)
+        }
+        #expect(try rig.plane.connections(limit: 9).allSatisfy { $0.state == .open })
+    }
+
+    @Test("a handshake that ends just after a change of its service has ended")
+    func changedMeanwhile() throws {
+        let rig = try Rig(halfOpen: 1)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(syn(1))
+        _ = try rig.run(answer(1))
+        try rig.plane.apply(Rig.web([Rig.vm1], rules: [.init(action: .deny, source: IPv4Prefix("192.0.2.0/24")!)]))
+        #expect(try rig.run(ack(1)).reasons == ["forwarded": 1])
+        #expect(try halfOpen(rig) == 0)
+    }
+
+    @Test("one source port cannot count twice, and what is purged does not count")
+    func once() throws {
+        let rig = try Rig(halfOpen: 1)
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        for _ in 0..<5 {
+            #expect(try rig.run(syn(1)).reasons == ["opened": 1])
+            _ = try rig.run(Packet(from: client, 1, to: Rig.vip, 80, flags: Packet.fin))
+            #expect(try halfOpen(rig) == 1)
+        }
+        try rig.plane.purge(InstanceID(network: NetworkID(0), address: .v4(Rig.vm1.address), port: 8080))
+        #expect(rig.flowCount == 0)
+        #expect(try halfOpen(rig) == 0)
     }
 }

@@ -151,6 +151,20 @@ struct ProxyTests {
         #expect(rig.flowCount == 0)
     }
 
+    @Test("a service that lets go of an instance which another carries keeps no flow to it")
+    func letsGo() throws {
+        let rig = try Rig()
+        try rig.plane.apply(Rig.web([Rig.vm1]))
+        _ = try rig.run(Packet(from: client, 5000, to: Rig.vip, 80))
+        try rig.plane.apply(Rig.web([Rig.vm1], name: "shop", vip: "10.255.0.8"))
+        #expect(try rig.run(Packet(from: client, 5001, to: "10.255.0.8", 80)).reasons == ["opened": 1])
+        try rig.plane.apply(Rig.web([Rig.vm2]))
+        #expect(
+            rig.plane.maps.flows.all.map {
+                UInt16(bigEndian: $0.isForward ? $0.key.source_port : $0.key.destination_port)
+            } == [5001, 5001])
+    }
+
     @Test("a rule for one port and the longest prefix decide")
     func precedence() throws {
         let rig = try Rig()

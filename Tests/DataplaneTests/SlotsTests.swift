@@ -19,4 +19,15 @@ import Testing
         #expect(slots.holder(of: slot, tenure: slots.tenure(of: slot)) == "c")
         #expect(slots.take(for: "d") == nil)
     }
+
+    @Test("a slot that was freed and is read back is given to nobody else")
+    func adoptedAgain() {
+        var slots = Slots<String>(limit: 2)
+        for holder in ["a", "b"] { _ = slots.take(for: holder) }
+        slots.free(0)
+        let adopted = slots.adopt(0, for: "c")
+        let next = slots.take(for: "d")
+        #expect(adopted && next == nil)
+        #expect(slots[0] == "c")
+    }
 }

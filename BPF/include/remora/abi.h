@@ -37,7 +37,7 @@
 	X(PASS_FRAGMENT, "fragment", "IPv4 fragment to no mesh address: handed on untouched")          \
 	X(PASS_UNKNOWN_VLAN, "unknown-vlan", "VLAN of no configured network: handed on untouched")     \
 	X(PASS_OBSERVED, "observed", "port or service in observe mode: handed on untouched")           \
-	X(PASS_CHECKED, "checked", "egress: already went through its proxy")                           \
+	X(PASS_CHECKED, "checked", "egress: its proxy was asked already, or it is an answer that was") \
 	X(FORWARDED, "forwarded", "established flow: translated and handed on")                        \
 	X(OPENED, "opened", "new flow: allowed, backend chosen, handed on")                            \
 	X(ARP_ANSWERED, "arp-answered", "ARP request for a VIP: answered by the NIC")                  \
@@ -85,12 +85,11 @@ _Static_assert(sizeof(struct remora_flow_key) == 16, "shared with Swift and with
 enum remora_direction { REMORA_FORWARD, REMORA_REVERSE };
 
 enum remora_flow_flag {
-	REMORA_FLOW_ESTABLISHED =
-	    1,			 /* of a request's: it was answered, and the client spoke after that; or it was reset */
-	REMORA_FLOW_FIN = 2,	 /* this direction sent its FIN */
-	REMORA_FLOW_RESET = 4,	 /* either direction sent a reset */
-	REMORA_FLOW_SET_MAC = 8, /* write mac: the frame was sent to the VIP's own */
-	REMORA_FLOW_ACKED = 16,	 /* this direction acknowledged the other one's FIN */
+	REMORA_FLOW_ESTABLISHED = 1, /* of a request's: not half-open any more; of an answers': nobody waits for one */
+	REMORA_FLOW_FIN = 2,	     /* this direction sent its FIN */
+	REMORA_FLOW_RESET = 4,	     /* either direction sent a reset */
+	REMORA_FLOW_SET_MAC = 8,     /* write mac: the frame was sent to the VIP's own */
+	REMORA_FLOW_ACKED = 16,	     /* this direction acknowledged the other one's FIN */
 	REMORA_FLOW_REWRITE = 64,    /* addresses or ports change */
 	REMORA_FLOW_OTHER_FIN = 128, /* the other direction sent its FIN */
 };
