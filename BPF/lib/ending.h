@@ -48,7 +48,8 @@ __noinline int note_end(struct remora_flow *flow, __u8 ends, __u16 behind)
 		struct remora_flow_key other_key = other_direction(flow);
 
 		let_go(&flow->key);
-		let_go(&other_key);
+		if (other)
+			let_go(&other_key);
 	}
 	return other ? 2 : 1;
 }
