@@ -1,5 +1,6 @@
-/* How connections end: a FIN marks its own direction and tells the other, and when both are acknowledged the entries
- * go. A reset only marks both: a stranger may have sent it. */
+/* How connections end: a FIN marks its own direction and tells the other, and when both are acknowledged a new flow may
+ * take the entries' slots. So it may after a reset before the handshake's end. A later one only marks both entries: a
+ * stranger may have sent it. */
 #ifndef REMORA_ENDING_H
 #define REMORA_ENDING_H
 
