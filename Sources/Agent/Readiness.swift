@@ -27,7 +27,7 @@ struct Readiness {
     mutating func carries(_ spec: ProxySpec, at now: UInt64) -> Double? {
         var longest: Double?
         for backend in spec.services.flatMap(\.backends) {
-            let instance = InstanceID(network: spec.id.network, address: .v4(backend.address), port: backend.port)
+            let instance = backend.instance(in: spec.id.network)
             guard let time = yes.removeValue(forKey: instance), now > time else { continue }
             longest = max(longest ?? 0, Double(now - time) / 1_000_000)
         }

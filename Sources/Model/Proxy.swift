@@ -26,7 +26,7 @@ public struct ProxySpec: Hashable, Sendable, Codable {
     /// Those that connections may go on with.
     public var carried: Set<InstanceID> {
         let backends = services.lazy.flatMap(\.backends).filter { $0.state != .guarded }
-        return Set(backends.map { InstanceID(network: id.network, address: .v4($0.address), port: $0.port) })
+        return Set(backends.map { $0.instance(in: id.network) })
     }
 }
 
@@ -76,6 +76,10 @@ public struct Backend: Hashable, Sendable, Codable {
         self.mac = mac
         self.device = device
         self.state = state
+    }
+
+    public func instance(in network: NetworkID) -> InstanceID {
+        InstanceID(network: network, address: .v4(address), port: port)
     }
 }
 
